@@ -1,0 +1,58 @@
+# make run and make test are all that is needed; each installs what it needs, once.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+export PORT
+
+.PHONY: run test check format openapi types lock clean
+
+run: export ELEVENLABS_AGENT_ENABLED := $(or $(ELEVENLABS_AGENT_ENABLED),true)
+run: $(VENV)/run.stamp  ## serve on http://127.0.0.1:8000 (PORT=, DATA_DIR=, REDIS_URL=)
+	@exec $(BIN)/python manage.py serve
+
+test: $(VENV)/dev.stamp  ## run all tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(VENV)/dev.stamp  ## lint, types, layers, the schema
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
+	@diff -u openapi.yaml $(VENV)/openapi.yaml || { echo 'openapi.yaml is stale: make openapi'; exit 1; }
+
+format: $(VENV)/dev.stamp  ## lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: $(VENV)/run.stamp  ## write openapi.yaml anew
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+
+types:  ## compile the contract's TypeScript types against the schema's (needs Node.js)
+	cd tests/typescript && npm ci --no-audit --no-fund --silent && npm test --silent
+
+lock: $(VENV)/dev.stamp  ## pin the requirements anew (needs uv)
+	cd requirements && for file in base dev; do \
+		uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+		--generate-hashes --no-header --upgrade $$file.in --output-file $$file.txt || exit 1; done
+
+clean:  ## remove the virtual environment and caches; .data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf tests/typescript/node_modules
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; set PYTHON=/path/to/python'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/base.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(VENV)/run.stamp

@@ -1,0 +1,74 @@
+"""Who gets JSON and who the browsable API."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http.request import MediaType
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+_JSON = "application/json"
+_HTML = "text/html"
+
+
+class JsonUnlessBrowser(BaseContentNegotiation):
+    """JSON for everyone, but for a browser that asks for ``text/html`` by name.
+
+    A client that names no type we have gets JSON too; only one that refuses JSON in so many words
+    (``application/json;q=0``) is told that there is nothing else.
+
+    Raises:
+        NotAcceptable: JSON is refused and HTML not asked for.
+    """
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == media_type), None)
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        by_type: dict[Any, BaseRenderer] = {renderer.media_type: renderer for renderer in renderers}
+        accept = request.META.get("HTTP_ACCEPT", "*/*").lower()
+        if _HTML not in accept and "q=0" not in accept:
+            return by_type[_JSON], _JSON
+        quality = _qualities(accept)
+        html = quality.get(_HTML, 0.0)
+        json = quality.get(_JSON, quality.get("application/*", quality.get("*/*", 1.0)))
+        if html > 0 and _HTML in by_type and html >= quality.get(_JSON, 0.0):
+            return by_type[_HTML], _HTML
+        if json <= 0:
+            raise NotAcceptable
+        return by_type[_JSON], _JSON
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """Return how much each type of an ``Accept`` header is wanted, from 0 to 1."""
+    qualities: dict[str, float] = {}
+    for part in accept.split(","):
+        media_type = MediaType(part.strip())
+        name = f"{media_type.main_type}/{media_type.sub_type}"
+        qualities.setdefault(name, float(media_type.quality))
+    return qualities
+
+
+class FirstRenderer(BaseContentNegotiation):
+    """For a document that exists in one form only: whatever is asked for, that form."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        return None
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)

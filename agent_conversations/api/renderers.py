@@ -1,0 +1,88 @@
+"""How an answer is written: spliced JSON for programs, a page for people."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
+
+from agent_conversations.api.operations import operation_of
+from agent_conversations.types import StoredConversation
+from sessions_store import json_codec
+from sessions_store.types import WireModel
+
+
+class JsonRenderer(BaseRenderer):
+    """Writes types as JSON; stored JSON is put into the answer as it stands, undecoded."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        if data is None:
+            return b""
+        return orjson.dumps(data, default=_encodable, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, WireModel):
+        return value.to_wire()
+    if isinstance(value, StoredConversation):
+        return orjson.Fragment(value.to_json())
+    if isinstance(value, bytes):
+        return orjson.Fragment(value)
+    raise TypeError
+
+
+class _IndentedJsonRenderer(JsonRenderer):
+    """The same JSON, laid out for reading."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        encoded = super().render(data, accepted_media_type, renderer_context)
+        if not encoded:
+            return b""
+        return json.dumps(json_codec.decode(encoded), indent=2, ensure_ascii=False).encode()
+
+
+class BrowsableRenderer(BrowsableAPIRenderer):
+    """The browsable API: every form is filled in with an example that can be sent as it is."""
+
+    template = "agent_conversations/api.html"
+    format = "html"
+
+    def get_default_renderer(self, view: Any) -> BaseRenderer:
+        return _IndentedJsonRenderer()
+
+    def get_raw_data_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
+        form = super().get_raw_data_form(data, view, method, request)
+        operation = operation_of(view, method)
+        if form is None or operation is None:
+            return None
+        example = next(iter(operation.request_examples.values()), {})
+        form.fields["_content"].initial = json.dumps(example, indent=2, ensure_ascii=False)
+        return form
+
+    def get_context(
+        self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        context = super().get_context(data, accepted_media_type, renderer_context)
+        view = context["view"]
+        operations = {method: operation_of(view, method) for method in view.allowed_methods}
+        context["irreversible"] = {
+            method: operation.irreversible
+            for method, operation in operations.items()
+            if operation and operation.irreversible
+        }
+        return context

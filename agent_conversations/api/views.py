@@ -1,0 +1,163 @@
+"""The routes' actions: parse into a type, call a repository once, answer."""
+
+from django.urls import reverse
+from django.utils.http import parse_etags
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from agent_conversations.api.schema import describe_operations
+from agent_conversations.errors import SessionNotFoundError
+from agent_conversations.services import conversations, sessions
+from agent_conversations.types import (
+    AgentConversationCreated,
+    AgentConversationList,
+    AgentMessage,
+    AgentMessageAdded,
+    AgentMessagePage,
+    ConversationChanges,
+    ConversationListQuery,
+    IdempotencyKey,
+    MessagePageQuery,
+    MessagePagination,
+    NewConversation,
+    Pagination,
+    StoredConversation,
+)
+from sessions_store.clock import now_ms
+from sessions_store.types import AgentSession, AgentSessionRegistered, AgentSessionStatus
+
+
+class _ApiViewSet(ViewSet):
+    # Without OPTIONS, which the contract does not have; the CORS middleware answers a preflight.
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+    lookup_url_kwarg = "conversation_id"
+
+
+@describe_operations
+class AgentConversationViewSet(_ApiViewSet):
+    """What users and voice agents said. Not the note-taking conversations of cursor-runner."""
+
+    def list(self, request: Request) -> Response:
+        query = ConversationListQuery.parse(request.query_params.dict())
+        page = conversations().list(
+            limit=query.limit,
+            offset=query.offset,
+            sort_by=query.sort_by,
+            sort_order=query.sort_order,
+        )
+        pagination = Pagination(
+            total=page.total,
+            limit=query.limit,
+            offset=query.offset,
+            has_more=query.offset + query.limit < page.total,
+        )
+        return Response(
+            AgentConversationList.model_construct(
+                conversations=page.conversations, pagination=pagination
+            )
+        )
+
+    def create(self, request: Request) -> Response:
+        new = NewConversation.parse(request.data)
+        created = conversations().create(new, idempotency_key=_idempotency_key(request))
+        conversation_id = created.conversation.conversation_id
+        body = AgentConversationCreated.model_construct(
+            success=True,
+            conversation_id=conversation_id,
+            message="Agent conversation created",
+            conversation=created.conversation,
+        )
+        location = reverse("agent-conversation", args=[conversation_id])
+        return _written(body, created.replayed, Location=location)
+
+    def retrieve(self, request: Request, conversation_id: str) -> Response:
+        return _with_etag(conversations().get(conversation_id))
+
+    def partial_update(self, request: Request, conversation_id: str) -> Response:
+        changes = ConversationChanges.parse(request.data)
+        conversation = conversations().update(
+            conversation_id, changes, if_revision=_if_match(request)
+        )
+        return _with_etag(conversation)
+
+    def destroy(self, request: Request, conversation_id: str) -> Response:
+        conversations().delete(conversation_id)
+        return Response(status=204)
+
+    def add_message(self, request: Request, conversation_id: str) -> Response:
+        message = AgentMessage.parse(request.data)
+        added = conversations().append_message(
+            conversation_id, message, idempotency_key=_idempotency_key(request)
+        )
+        body = AgentMessageAdded(
+            conversation_id=conversation_id,
+            message="Message added",
+            message_id=added.message_id,
+            message_count=added.message_count,
+        )
+        return _written(body, added.replayed)
+
+    def list_messages(self, request: Request, conversation_id: str) -> Response:
+        query = MessagePageQuery.parse(request.query_params.dict())
+        page = conversations().list_messages(
+            conversation_id, limit=query.limit, after=query.after, order=query.order
+        )
+        pagination = MessagePagination(
+            total=page.total, limit=query.limit, has_more=page.next is not None, next=page.next
+        )
+        return Response(
+            AgentMessagePage.model_construct(messages=page.messages_json, pagination=pagination)
+        )
+
+
+@describe_operations
+class AgentSessionViewSet(_ApiViewSet):
+    """The live connection of a conversation: kept for ten minutes, so that a callback finds it."""
+
+    def register_session(self, request: Request, conversation_id: str) -> Response:
+        session = sessions().set(conversation_id, AgentSession.from_registration(request.data))
+        body = AgentSessionRegistered.model_construct(
+            success=True,
+            message="Agent session registered",
+            conversation_id=conversation_id,
+            session_id=session.session_id,
+            created_at=session.created_at,
+            ttl=session.ttl,
+        )
+        return Response(body, status=201)
+
+    def retrieve_session(self, request: Request, conversation_id: str) -> Response:
+        session = sessions().get(conversation_id)
+        if session is None:
+            raise SessionNotFoundError
+        return Response(AgentSessionStatus.of(conversation_id, session, now_ms()))
+
+    def destroy_session(self, request: Request, conversation_id: str) -> Response:
+        sessions().delete(conversation_id, request.query_params.get("sessionId"))
+        return Response(status=204)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    return IdempotencyKey.parse(
+        {"Idempotency-Key": request.headers.get("Idempotency-Key")}
+    ).idempotency_key
+
+
+def _if_match(request: Request) -> list[str] | None:
+    """Return the revisions that ``If-Match`` allows; ``None`` for any (RFC 9110, 13.1.1)."""
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    # A weak tag never matches: the comparison is the strong one.
+    return [tag.strip('"') for tag in parse_etags(header) if not tag.startswith("W/")]
+
+
+def _with_etag(conversation: StoredConversation) -> Response:
+    return Response(conversation, headers={"ETag": f'"{conversation.revision}"'})
+
+
+def _written(body: object, replayed: bool, **headers: str) -> Response:
+    if replayed:
+        return Response(body, status=200, headers={**headers, "Idempotency-Replayed": "true"})
+    return Response(body, status=201, headers=headers)

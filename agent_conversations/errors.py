@@ -1,0 +1,41 @@
+"""What a conversation's repository may raise, beside the errors of the store itself."""
+
+from sessions_store.errors import StoreError
+
+
+class ConversationNotFoundError(StoreError):
+    def __init__(self) -> None:
+        super().__init__("Agent conversation not found")
+
+
+class SessionNotFoundError(StoreError):
+    def __init__(self) -> None:
+        super().__init__("Agent session not found, or its ten minutes are over")
+
+
+class ConversationExistsError(StoreError):
+    """The id, or the idempotency key, was used for a conversation with other content."""
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"The conversation {conversation_id} exists already, created with other content"
+        )
+
+
+class MessageConflictError(StoreError):
+    """The message id is taken by a message with other content."""
+
+    def __init__(self) -> None:
+        super().__init__("A message with this messageId exists already, with other content")
+
+
+class ConversationFullError(StoreError):
+    def __init__(self, max_messages: int) -> None:
+        super().__init__(f"The conversation is full: it has {max_messages} messages")
+
+
+class PreconditionFailedError(StoreError):
+    """The conversation changed since the client read the ETag that it sent."""
+
+    def __init__(self) -> None:
+        super().__init__("The conversation has changed since it was read: read it again")

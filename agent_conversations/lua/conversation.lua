@@ -1,0 +1,68 @@
+-- Shared by every script on one conversation: the loader puts it in front of each of them.
+--
+-- KEYS[1]  hash    the record (a string where an older writer kept the whole conversation as JSON)
+-- KEYS[2]  list    the messages, one JSON object each
+-- KEYS[3]  hash    message id -> position in the list
+-- KEYS[4]  zset    the list by createdAt, in milliseconds        (KEYS[4..6] only where they share a
+-- KEYS[5]  zset    the list by lastAccessedAt, in milliseconds    server with the record; on a
+-- KEYS[6]  zset    the list by messageCount                       cluster the index follows later)
+-- ARGV[1]  text    the conversation id, the member in the index
+-- ARGV[2]  ms      now
+-- ARGV[3]  ms      retention after the last access; 0 keeps the conversation for ever
+-- ARGV[4]  count   the newest record version that the caller understands
+
+local function delete_all()
+  redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+  for position = 4, #KEYS do
+    redis.call('ZREM', KEYS[position], ARGV[1])
+  end
+end
+
+-- Returns the reply that ends the script where the record cannot be worked on:
+-- {'missing'} | {'one_string', its JSON} | {'corrupt'} | {'newer'}; nil where it can.
+local function find_obstacle()
+  local known = redis.pcall('HMGET', KEYS[1], 'schemaVersion', 'createdAt', 'lastAccessedAt')
+  if known.err then
+    if redis.call('TYPE', KEYS[1]).ok == 'string' then
+      return { 'one_string', redis.call('GET', KEYS[1]) }
+    end
+    return { 'corrupt' }
+  end
+  local version, created, accessed = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
+  if version and version > tonumber(ARGV[4]) then
+    return { 'newer' }
+  end
+  if not (version and created and accessed) then
+    return { redis.call('EXISTS', KEYS[1]) == 0 and 'missing' or 'corrupt' }
+  end
+  local retention = tonumber(ARGV[3])
+  if retention > 0 and accessed + retention <= tonumber(ARGV[2]) then
+    delete_all()
+    return { 'missing' }
+  end
+  return nil
+end
+
+-- Marks the conversation as accessed now: its time, its place in the index, its expiry.
+local function touch()
+  redis.call('HSET', KEYS[1], 'lastAccessedAt', ARGV[2])
+  if KEYS[4] then
+    redis.call('ZADD', KEYS[4], redis.call('HGET', KEYS[1], 'createdAt'), ARGV[1])
+    redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
+    redis.call('ZADD', KEYS[6], redis.call('LLEN', KEYS[2]), ARGV[1])
+  end
+  local retention = tonumber(ARGV[3])
+  if retention > 0 then
+    local expires_at = string.format('%.0f', ARGV[2] + retention)
+    for position = 1, 3 do
+      redis.call('PEXPIREAT', KEYS[position], expires_at)
+    end
+  elseif redis.call('PERSIST', KEYS[1]) == 1 then
+    redis.call('PERSIST', KEYS[2])
+    redis.call('PERSIST', KEYS[3])
+  end
+end
+
+local function whole(status)
+  return { status, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1) }
+end

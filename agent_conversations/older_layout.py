@@ -1,0 +1,74 @@
+"""Conversations that an older writer kept as one JSON string, messages included."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from agent_conversations.types import AgentMessage, StoredConversation
+from sessions_store import json_codec
+from sessions_store.clock import ms_from_iso
+from sessions_store.errors import CorruptRecordError
+from sessions_store.types import STORED, stored_timestamp
+
+
+@dataclass(frozen=True)
+class ConvertedConversation:
+    """Today's form of such a string: the conversation, and the id of each of its messages."""
+
+    conversation: StoredConversation
+    message_ids: list[str]
+
+
+def convert(conversation_id: str, raw: bytes, revision: str) -> ConvertedConversation:
+    """Return what the string ``raw`` holds, in today's form.
+
+    What is missing is filled in the same way each time, so that a conversation that is only looked
+    at shows the ids that it will have once it is written: a message's ``timestamp`` is that of the
+    message before it, the first one's that of the conversation; its ``messageId`` is ``legacy-``
+    and its position. Keys of a message that this service does not know are kept.
+
+    Raises:
+        CorruptRecordError: not JSON, or not such a conversation.
+    """
+    try:
+        return _convert(conversation_id, json_codec.decode(raw), revision)
+    except (ValueError, KeyError, TypeError):
+        raise CorruptRecordError("conversation", conversation_id) from None
+
+
+def _convert(conversation_id: str, record: Any, revision: str) -> ConvertedConversation:
+    created_at = stored_timestamp(record["createdAt"])
+    if created_at is None:
+        raise ValueError("no creation time")
+    last_accessed_at = stored_timestamp(record.get("lastAccessedAt")) or created_at
+    agent_id, metadata = record.get("agentId"), record.get("metadata")
+    if not isinstance(agent_id, str | None) or not isinstance(metadata, dict | None):
+        raise ValueError("a field of another type")
+    message_ids: list[str] = []
+    messages: list[bytes] = []
+    before = created_at
+    for position, stored in enumerate(record["messages"]):
+        message = AgentMessage.model_validate(
+            {
+                **stored,
+                "timestamp": stored_timestamp(stored.get("timestamp")) or before,
+                "messageId": stored.get("messageId") or f"legacy-{position}",
+            },
+            context=STORED,
+        )
+        known = message.to_wire()
+        unknown = {
+            key: value for key, value in stored.items() if key not in known and value is not None
+        }
+        before = known["timestamp"]
+        message_ids.append(known["messageId"])
+        messages.append(json_codec.encode({**known, **unknown}))
+    conversation = StoredConversation(
+        conversation_id=conversation_id,
+        created_at_ms=ms_from_iso(created_at),
+        last_accessed_at_ms=ms_from_iso(last_accessed_at),
+        revision=revision,
+        agent_id=agent_id,
+        metadata_json=None if metadata is None else json_codec.encode(metadata),
+        messages_json=messages,
+    )
+    return ConvertedConversation(conversation, message_ids)

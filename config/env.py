@@ -1,0 +1,68 @@
+"""The environment, read once and typed: nothing else in the project reads ``os.environ``."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+def _text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in _text(name, default).split(",") if item.strip()]
+
+
+def _integer(name: str, default: int) -> int:
+    text = _text(name)
+    # A word that is no number is told by a system check; see config/checks.py.
+    return int(text) if text.isascii() and text.isdigit() else default
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Every variable of the README's table, under its lower-case name."""
+
+    elevenlabs_agent_enabled: bool
+    elevenlabs_agent_enabled_text: str
+    redis_url: str
+    """Empty: the bundled server under ``data_dir``."""
+    redis_cluster: bool
+    data_dir: Path
+    host: str
+    port: int
+    workers: int
+    threads: int
+    """Requests that one worker has in hand at the same time."""
+    secret_key: str
+    allowed_hosts: list[str]
+    cors_allowed_origins: list[str]
+    log_level: str
+    integers: dict[str, str]
+    """The variables that hold whole numbers, as they were written, for the system checks."""
+
+
+_DEFAULT_PORT = 8000
+_INTEGERS = ("PORT", "WORKERS", "THREADS")
+
+
+def read_environment() -> Environment:
+    flag = _text("ELEVENLABS_AGENT_ENABLED")
+    return Environment(
+        elevenlabs_agent_enabled=flag.lower() == "true",
+        elevenlabs_agent_enabled_text=flag,
+        redis_url=_text("REDIS_URL"),
+        redis_cluster=_text("REDIS_CLUSTER").lower() == "true",
+        data_dir=Path(_text("DATA_DIR", str(PROJECT_DIR / ".data"))).absolute(),
+        host=_text("HOST", "127.0.0.1"),
+        port=_integer("PORT", _DEFAULT_PORT),
+        workers=_integer("WORKERS", 1),
+        threads=_integer("THREADS", 16),
+        secret_key=_text("SECRET_KEY"),
+        allowed_hosts=_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"),
+        cors_allowed_origins=_list("CORS_ALLOWED_ORIGINS"),
+        log_level=_text("LOG_LEVEL", "INFO").upper(),
+        integers={name: _text(name) for name in _INTEGERS},
+    )

@@ -1,0 +1,64 @@
+"""Logs: one JSON object a line on standard error, or coloured text where a person looks on."""
+
+import sys
+import traceback
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """Return Django's ``LOGGING`` for ``level``, one of Python's level names."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso"),
+        _name_exception,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    renderer,
+                ],
+                "keep_exc_info": False,
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            name: {"level": level if level in LOG_LEVELS else "INFO"}
+            for name in ("agent_conversations", "sessions_store", "config", "granian.access")
+        }
+        # Django reports every answer of 500 and above; what went wrong is logged by api/errors.py.
+        | {"django.request": {"level": "CRITICAL"}},
+    }
+
+
+def _name_exception(_: Any, __: str, event: EventDict) -> EventDict:
+    """Replace an exception by its class and where it was raised.
+
+    Its text and its local variables are left out: they can hold messages, URLs and payloads.
+    """
+    exc_info = event.pop("exc_info", None)
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    if isinstance(exc_info, tuple) and exc_info[0] is not None:
+        frames = traceback.extract_tb(exc_info[2])
+        event["exception"] = exc_info[0].__name__
+        event["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
+    return event

@@ -1,0 +1,88 @@
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from agent_conversations.api.middleware import API_PREFIX
+from config.env import Environment
+from sessions_store.embedded import EmbeddedServer, EmbeddedServerError
+
+
+class Command(BaseCommand):
+    help = "Serves the API; without REDIS_URL, on the bundled Valkey server."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        environment: Environment = settings.ENVIRONMENT
+        self._check_port(environment)
+        with ExitStack() as stack:
+            if not environment.redis_url:
+                try:
+                    stack.enter_context(EmbeddedServer(environment.data_dir))
+                except EmbeddedServerError as error:
+                    raise CommandError(str(error)) from error
+            self._tell(environment)
+            # From here on a signal ends the server, and the server's end unwinds the stack.
+            _server(environment).serve()
+
+    def _check_port(self, environment: Environment) -> None:
+        family = socket.AF_INET6 if ":" in environment.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((environment.host, environment.port))
+            except OSError as error:
+                raise CommandError(
+                    f"Cannot listen on {environment.host}:{environment.port}: {error.strerror}. "
+                    "Choose another port with PORT."
+                ) from error
+
+    def _tell(self, environment: Environment) -> None:
+        host = f"[{environment.host}]" if ":" in environment.host else environment.host
+        address = f"http://{host}:{environment.port}"
+        enabled = settings.ELEVENLABS_AGENT_ENABLED
+        if environment.redis_url:
+            redis = f"{_without_credentials(environment.redis_url)} (REDIS_URL)"
+        else:
+            redis = f"bundled Valkey, data in {environment.data_dir} (set REDIS_URL for your own)"
+        flag = "on" if enabled else "off: the API answers 503 (ELEVENLABS_AGENT_ENABLED=true)"
+        for name, value in (
+            ("elevenlabs-agent", address),
+            ("API", address + API_PREFIX + "/list"),
+            ("Docs", f"{address}/docs"),
+            ("Redis", redis),
+            ("Feature flag", flag),
+        ):
+            self.stdout.write(f"  {name:<17} {value}")
+        self.stdout.write("  Ctrl-C stops it.\n\n")
+        self.stdout.flush()
+
+
+def _without_credentials(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+def _server(environment: Environment) -> MPServer:
+    level = environment.log_level.lower()
+    return MPServer(
+        "config.worker:application",
+        address=environment.host,
+        port=environment.port,
+        interface=Interfaces.WSGI,
+        workers=environment.workers,
+        websockets=False,
+        blocking_threads=environment.threads,
+        # More requests than threads wait in line here; beyond that, in the kernel's backlog.
+        backpressure=environment.threads,
+        # Its own start-up lines repeat ours, and it takes threads that wait for Redis for a fault.
+        log_level=LogLevels.debug if level == "debug" else LogLevels.error,
+        # The path without its query, which may name a session.
+        log_access=level in ("info", "debug"),
+        log_access_format="%(method)s %(path)s %(status)d %(dt_ms).1fms",
+        log_dictconfig=settings.LOGGING,
+    )

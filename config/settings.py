@@ -1,0 +1,119 @@
+"""Django's settings: one file; environments differ by the values of environment variables."""
+
+from config.env import PROJECT_DIR, read_environment
+from config.logging import logging_config
+from config.secret_key import secret_key
+from sessions_store.embedded import server_url
+from sessions_store.redis_client import connection_options
+
+ENVIRONMENT = read_environment()
+
+# Never on: Django's debug pages are HTML, show settings and quote request bodies.
+DEBUG = False
+SECRET_KEY = ENVIRONMENT.secret_key or secret_key(ENVIRONMENT.data_dir)
+ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
+
+ELEVENLABS_AGENT_ENABLED = ENVIRONMENT.elevenlabs_agent_enabled
+REDIS_URL = ENVIRONMENT.redis_url or server_url(ENVIRONMENT.data_dir)
+
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "config.apps.ConfigConfig",
+    "sessions_store",
+    "agent_conversations",
+]
+MIDDLEWARE = [
+    "agent_conversations.api.middleware.no_store",
+    "corsheaders.middleware.CorsMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+# No ORM: everything is in Redis.
+DATABASES: dict[str, dict[str, str]] = {}
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the applications' own, so that ours can extend the browsable API's.
+        "DIRS": [PROJECT_DIR / "agent_conversations" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
+STATIC_URL = "/static/"
+# Served by the process itself, straight from the packages: nothing to collect, no CDN.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": connection_options()},
+    }
+}
+
+# A body beyond this is a 413, whatever it holds.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+CORS_ALLOWED_ORIGINS = ENVIRONMENT.cors_allowed_origins
+CORS_ALLOWED_ORIGIN_REGEXES = (
+    [] if CORS_ALLOWED_ORIGINS else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
+)
+CORS_URLS_REGEX = r"^/(agent-conversations|health|openapi)"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match"]
+CORS_EXPOSE_HEADERS = ["ETag", "Location", "Idempotency-Replayed", "Retry-After"]
+
+REST_FRAMEWORK = {
+    "DEFAULT_PERMISSION_CLASSES": ["agent_conversations.api.permissions.FeatureEnabled"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": [
+        "agent_conversations.api.renderers.JsonRenderer",
+        "agent_conversations.api.renderers.BrowsableRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["agent_conversations.api.parsers.JsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "agent_conversations.api.negotiation.JsonUnlessBrowser",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "agent_conversations.api.errors.answer_error",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "elevenlabs-agent",
+    "DESCRIPTION": (
+        "Sessions and conversations of ElevenLabs voice agents, kept in Redis.\n\n"
+        "Every error is the same envelope: `success: false`, `error` (a sentence for a person), "
+        "`code` (for programs; it never changes) and, with `invalid_request`, `details`."
+    ),
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": ["agent_conversations.api.schema.complete_schema"],
+    "TAGS": [
+        {"name": "conversations", "description": "What a user and a voice agent said."},
+        {"name": "sessions", "description": "The live connection of a conversation, ten minutes."},
+        {"name": "health", "description": "For load balancers; never behind the feature flag."},
+    ],
+}
+
+LOGGING = logging_config(ENVIRONMENT.log_level)

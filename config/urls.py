@@ -1,0 +1,32 @@
+"""Every path of the service; what fails outside of a view is JSON too."""
+
+from django.urls import include, path
+from drf_spectacular.views import (
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerView,
+    SpectacularYAMLAPIView,
+)
+
+from agent_conversations.api.health import HealthView, LiveView, ReadyView, index
+from agent_conversations.api.middleware import API_PREFIX
+from agent_conversations.api.negotiation import FirstRenderer
+
+_document = {"content_negotiation_class": FirstRenderer}
+
+urlpatterns = [
+    path(f"{API_PREFIX[1:]}/", include("agent_conversations.api.urls")),
+    path("health", HealthView.as_view(), name="health"),
+    path("health/live", LiveView.as_view(), name="health-live"),
+    path("health/ready", ReadyView.as_view(), name="health-ready"),
+    path("openapi.yaml", SpectacularYAMLAPIView.as_view(**_document), name="openapi-yaml"),
+    path("openapi.json", SpectacularJSONAPIView.as_view(**_document), name="openapi-json"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="openapi-json", **_document), name="docs"),
+    path("redoc", SpectacularRedocView.as_view(url_name="openapi-json", **_document), name="redoc"),
+    path("", index, name="index"),
+]
+
+handler400 = "agent_conversations.api.errors.bad_request"
+handler403 = "agent_conversations.api.errors.permission_denied"
+handler404 = "agent_conversations.api.errors.page_not_found"
+handler500 = "agent_conversations.api.errors.server_error"

