@@ -18,7 +18,7 @@ Needs nothing but a Redis client::
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from agent_conversations.errors import (
     MessageConflictError,
     PreconditionFailedError,
 )
+from agent_conversations.older_layout import ConvertedConversation
 from agent_conversations.types import (
     AgentMessage,
     ConversationChanges,
@@ -52,7 +53,7 @@ from sessions_store.errors import (
     UnsupportedRecordVersionError,
     WrongTypeError,
 )
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis_client import Argument, ScriptCall, StoreClient
 from sessions_store.types import SCHEMA_VERSION, check_conversation_id
 
 DEFAULT_MAX_MESSAGES = 100_000
@@ -101,6 +102,14 @@ class MessagePage:
         return [decode_message(self.conversation_id, raw) for raw in self.messages_json]
 
 
+class _OneStringError(Exception):
+    """The record is still in the layout of an older writer."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__()
+        self.raw = raw
+
+
 class ConversationRepository:
     """Every conversation of this service.
 
@@ -132,16 +141,19 @@ class ConversationRepository:
         self._max_messages = max_messages
         self._index_in_same_step = index_in_same_step
 
-        def script(name: str) -> Callable[..., Any]:
-            return store.script(_PACKAGE, "conversation", name)
+        def script(name: str, *, repeatable: bool = True) -> ScriptCall:
+            return store.script(_PACKAGE, "conversation", name, repeatable=repeatable)
 
         self._create = script("create_conversation")
         self._read = script("read_conversation")
         self._append = script("append_message")
         self._page_messages = script("page_messages")
         self._update = script("update_conversation")
-        self._delete = script("delete_conversation")
+        # Sent twice, it would find nothing the second time and tell of a conversation that never
+        # was; a broken connection is told as such instead.
+        self._delete = script("delete_conversation", repeatable=False)
         self._convert = script("convert_conversation")
+        self._index_one = script("index_conversation")
         self._list_page = store.script(_PACKAGE, "list_page")
         self._remove_ghost = store.script(_PACKAGE, "remove_ghost")
 
@@ -164,7 +176,7 @@ class ConversationRepository:
         content.pop("conversationId", None)
         digest = hashlib.sha256(json_codec.canonical(content)).hexdigest()[:32]
         revision = _new_revision()
-        fields: list[str | bytes | int] = ["createdAt", now, "lastAccessedAt", now]
+        fields: list[Argument] = ["createdAt", now, "lastAccessedAt", now]
         fields += ["schemaVersion", SCHEMA_VERSION, "revision", revision, "requestDigest", digest]
         fields += _encoded_fields(content)
         status, flat, messages = self._run(self._create, conversation_id, *fields, now=now)
@@ -406,11 +418,76 @@ class ConversationRepository:
         else:
             self._unindex(conversation_id)
 
+    # --- Maintenance, while the service runs ------------------------------------------------------
+
+    def scan_ids(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of all records in batches, as SCAN finds them: one may come twice."""
+        prefix = keys.CONVERSATION_PREFIX
+        for batch in self._store.scan(prefix + "*"):
+            yield [key.removeprefix(prefix) for key in batch]
+
+    def index(self, conversation_id: str) -> None:
+        """Put a conversation into the list and set its expiry, both as its record says."""
+        try:
+            _, created_at, accessed_at, count = self._obstructed(self._index_one, conversation_id)
+        except _OneStringError as error:
+            conversation = older_layout.convert(conversation_id, error.raw, "").conversation
+            self._index_separately(
+                conversation_id,
+                conversation.created_at_ms,
+                conversation.last_accessed_at_ms,
+                conversation.message_count,
+            )
+        else:
+            self._index(conversation_id, int(created_at), int(accessed_at), count)
+
+    def remove_ghosts(self) -> Iterator[int]:
+        """Take ids without a record off the list; yield how many were, a batch at a time."""
+        for key in keys.INDEX_KEYS:
+            for batch in self._store.scan_sorted_set(key):
+                records = [keys.conversation_key(conversation_id) for conversation_id in batch]
+                present = self._store.exist(records)
+                ghosts = [one for one, there in zip(batch, present, strict=True) if not there]
+                for conversation_id in ghosts:
+                    self._unindex_ghost(conversation_id)
+                yield len(ghosts)
+
+    def verify(self, conversation_id: str) -> None:
+        """Read everything of a conversation without touching it.
+
+        Raises:
+            CorruptRecordError: some of it cannot be read.
+        """
+        ((record, messages),) = self._fetch([conversation_id])
+        if isinstance(record, redis.ResponseError):
+            self._find_one_string(conversation_id)
+        elif record:
+            for message in _conversation(conversation_id, record, messages).messages_json:
+                decode_message(conversation_id, message)
+
+    def import_one_string(self, conversation_id: str, raw: bytes, *, dry_run: bool) -> bool:
+        """Store a conversation that another service kept as one JSON string.
+
+        Returns:
+            Whether it was (or would be) stored; not where a conversation of that id exists.
+
+        Raises:
+            CorruptRecordError: ``raw`` is no conversation.
+        """
+        check_conversation_id(conversation_id)
+        converted = older_layout.convert(conversation_id, raw, _new_revision())
+        if dry_run:
+            return not self._store.exist([keys.conversation_key(conversation_id)])[0]
+        if not self._put_converted(converted, instead_of=b""):
+            return False
+        self._indexed(converted.conversation)
+        return True
+
     # --- How a script is called -------------------------------------------------------------------
 
     def _call_of(
-        self, conversation_id: str, *args: str | bytes | int, now: int | None = None
-    ) -> tuple[Sequence[str], Sequence[str | bytes | int]]:
+        self, conversation_id: str, *args: Argument, now: int | None = None
+    ) -> tuple[Sequence[str], Sequence[Argument]]:
         names = keys.record_keys(check_conversation_id(conversation_id))
         if self._index_in_same_step:
             names += keys.INDEX_KEYS
@@ -419,46 +496,65 @@ class ConversationRepository:
 
     def _run(
         self,
-        script: Callable[..., Any],
+        script: ScriptCall,
         conversation_id: str,
-        *args: str | bytes | int,
+        *args: Argument,
         now: int | None = None,
     ) -> Sequence[Any]:
         """Return a script's reply; convert an older layout first, raise what stands in the way."""
         while True:
             try:
-                reply: Sequence[Any] = script(*self._call_of(conversation_id, *args, now=now))
-            except WrongTypeError:
-                raise CorruptRecordError("conversation", conversation_id) from None
-            match reply[0]:
-                case b"missing":
-                    raise ConversationNotFoundError
-                case b"corrupt":
-                    raise CorruptRecordError("conversation", conversation_id)
-                case b"newer":
-                    raise UnsupportedRecordVersionError("conversation", conversation_id)
-                case b"one_string":
-                    self._convert_one_string(conversation_id, reply[1])
-                case _:
-                    return reply
+                return self._obstructed(script, conversation_id, *args, now=now)
+            except _OneStringError as error:
+                self._convert_one_string(conversation_id, error.raw)
+
+    def _obstructed(
+        self,
+        script: ScriptCall,
+        conversation_id: str,
+        *args: Argument,
+        now: int | None = None,
+    ) -> Sequence[Any]:
+        """Return a script's reply; raise what stands in the way."""
+        try:
+            reply: Sequence[Any] = script(*self._call_of(conversation_id, *args, now=now))
+        except WrongTypeError:
+            raise CorruptRecordError("conversation", conversation_id) from None
+        match reply[0]:
+            case b"missing":
+                raise ConversationNotFoundError
+            case b"corrupt":
+                raise CorruptRecordError("conversation", conversation_id)
+            case b"newer":
+                raise UnsupportedRecordVersionError("conversation", conversation_id)
+            case b"one_string":
+                raise _OneStringError(reply[1])
+            case _:
+                return reply
 
     def _convert_one_string(self, conversation_id: str, raw: bytes) -> None:
         converted = older_layout.convert(conversation_id, raw, _new_revision())
+        # Whether it was done or another writer was faster: the caller's script decides anew.
+        self._put_converted(converted, instead_of=raw)
+
+    def _put_converted(self, converted: ConvertedConversation, *, instead_of: bytes) -> bool:
         conversation = converted.conversation
-        fields: list[str | bytes | int] = ["createdAt", conversation.created_at_ms]
+        fields: list[Argument] = ["createdAt", conversation.created_at_ms]
         fields += ["lastAccessedAt", conversation.last_accessed_at_ms]
         fields += ["schemaVersion", SCHEMA_VERSION, "revision", conversation.revision]
         if conversation.agent_id is not None:
             fields += ["agentId", conversation.agent_id]
         if conversation.metadata_json is not None:
             fields += ["metadata", conversation.metadata_json]
-        messages: list[str | bytes | int] = []
+        messages: list[Argument] = []
         for message_id, message in zip(
             converted.message_ids, conversation.messages_json, strict=True
         ):
             messages += [message_id, message]
-        # Whether it was done or another writer was faster: the caller's script decides anew.
-        self._convert(*self._call_of(conversation_id, raw, len(fields), *fields, *messages))
+        call = self._call_of(
+            conversation.conversation_id, instead_of, len(fields), *fields, *messages
+        )
+        return bool(self._convert(*call))
 
     # --- The index, where it lies on another server -----------------------------------------------
 
@@ -474,8 +570,19 @@ class ConversationRepository:
     def _index(
         self, conversation_id: str, created_at_ms: int, last_accessed_at_ms: int, count: int
     ) -> None:
-        if self._index_in_same_step:
-            return
+        if not self._index_in_same_step:
+            try:
+                self._index_separately(conversation_id, created_at_ms, last_accessed_at_ms, count)
+            except StoreUnavailableError:
+                # The conversation itself is stored; its next access puts it into the list.
+                _logger.warning(
+                    "The list does not show a conversation's last change",
+                    extra={"conversation_id": conversation_id},
+                )
+
+    def _index_separately(
+        self, conversation_id: str, created_at_ms: int, last_accessed_at_ms: int, count: int
+    ) -> None:
         scores = (created_at_ms, last_accessed_at_ms, count)
 
         def add(client: "redis.Redis") -> None:
@@ -484,14 +591,7 @@ class ConversationRepository:
                 pipeline.zadd(key, {conversation_id: score})
             pipeline.execute()
 
-        try:
-            self._store.call(add)
-        except StoreUnavailableError:
-            # The conversation itself is stored; its next access puts it into the list.
-            _logger.warning(
-                "The list does not show a conversation's last change",
-                extra={"conversation_id": conversation_id},
-            )
+        self._store.call(add)
 
     def _unindex(self, conversation_id: str) -> None:
         def remove(client: "redis.Redis") -> None:

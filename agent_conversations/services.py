@@ -2,29 +2,48 @@
 
 from functools import cache
 
+from django.conf import settings
 from django_redis import get_redis_connection
 
 from agent_conversations.repository import ConversationRepository
+from sessions_store.fitness import Advice, examine
+from sessions_store.rate_limit import RateLimiter
 from sessions_store.redis_client import StoreClient
 from sessions_store.repository import SessionRepository
 
 
 @cache
 def store() -> StoreClient:
-    return StoreClient(get_redis_connection("default"))
+    return StoreClient(get_redis_connection("default"), settings.REDIS_MAX_WAITING)
 
 
 @cache
 def sessions() -> SessionRepository:
-    return SessionRepository(store())
+    return SessionRepository(store(), encryption_keys=settings.SESSION_ENCRYPTION_KEYS)
 
 
 @cache
 def conversations() -> ConversationRepository:
-    return ConversationRepository(store())
+    return ConversationRepository(
+        store(),
+        retention_seconds=settings.CONVERSATION_RETENTION_SECONDS or None,
+        max_messages=settings.CONVERSATION_MAX_MESSAGES,
+    )
+
+
+@cache
+def session_rate() -> RateLimiter | None:
+    """Return the limit of session registrations, ``None`` where there is none."""
+    rate = settings.SESSION_RATE
+    return RateLimiter(store(), "sessions", rate) if rate else None
+
+
+def store_advice() -> list[Advice]:
+    """Return what speaks against the Redis server of this service."""
+    return examine(store(), conversations_expire=bool(settings.CONVERSATION_RETENTION_SECONDS))
 
 
 def forget() -> None:
     """Build them anew on next use, for tests that change the settings."""
-    for repository in (store, sessions, conversations):
-        repository.cache_clear()
+    for service in (store, sessions, conversations, session_rate):
+        service.cache_clear()

@@ -8,6 +8,8 @@ from django.core.checks import Warning as CheckWarning
 
 from config.env import Environment
 from config.logging import LOG_LEVELS
+from sessions_store.encryption import SessionCipher
+from sessions_store.rate_limit import parse_rate
 
 
 @register()
@@ -58,4 +60,54 @@ def check_environment(**_: Any) -> list[CheckMessage]:
         for origin in environment.cors_allowed_origins
         if "://" not in origin or origin.count("/") != 2
     ]
+    found += _check_access(environment)
     return found
+
+
+def _check_access(environment: Environment) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if environment.session_rate:
+        try:
+            parse_rate(environment.session_rate)
+        except ValueError:
+            found.append(
+                Error(
+                    "SESSION_RATE is no rate.",
+                    hint="Write a count and a time, such as 60/min.",
+                    id="elevenlabs_agent.E004",
+                )
+            )
+    try:
+        SessionCipher(environment.session_encryption_keys)
+    except ValueError:
+        found.append(
+            Error(
+                "SESSION_ENCRYPTION_KEYS has an entry that is no Fernet key.",
+                hint="Make one: python -c 'from cryptography.fernet import Fernet; "
+                "print(Fernet.generate_key().decode())'",
+                id="elevenlabs_agent.E005",
+            )
+        )
+    if any(len(token) < 16 for token in environment.api_tokens):
+        found.append(
+            CheckWarning(
+                "API_TOKENS has a token of fewer than 16 characters, which can be guessed.",
+                hint="Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                id="elevenlabs_agent.W003",
+            )
+        )
+    return found
+
+
+@register(deploy=True)
+def check_deployment(**_: Any) -> list[CheckMessage]:
+    environment: Environment = settings.ENVIRONMENT
+    if environment.api_tokens:
+        return []
+    return [
+        CheckWarning(
+            "API_TOKENS is empty: whoever reaches the service reads every conversation.",
+            hint="Set API_TOKENS=name:token, or let only trusted clients reach it.",
+            id="elevenlabs_agent.W004",
+        )
+    ]

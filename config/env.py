@@ -21,6 +21,15 @@ def _integer(name: str, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() else default
 
 
+def _tokens(name: str) -> dict[str, str]:
+    """Return ``token: name`` of ``name:token`` entries; a bare token is called by its place."""
+    tokens = {}
+    for position, item in enumerate(_list(name), start=1):
+        holder, _, token = item.rpartition(":")
+        tokens[token] = holder or f"token-{position}"
+    return tokens
+
+
 @dataclass(frozen=True)
 class Environment:
     """Every variable of the README's table, under its lower-case name."""
@@ -29,7 +38,6 @@ class Environment:
     elevenlabs_agent_enabled_text: str
     redis_url: str
     """Empty: the bundled server under ``data_dir``."""
-    redis_cluster: bool
     data_dir: Path
     host: str
     port: int
@@ -39,13 +47,28 @@ class Environment:
     secret_key: str
     allowed_hosts: list[str]
     cors_allowed_origins: list[str]
+    api_tokens: dict[str, str]
+    """Token to the name of whoever has it."""
+    allow_anonymous: bool
+    session_rate: str
+    """Such as ``60/min``; empty for none."""
+    session_encryption_keys: list[str]
+    conversation_retention_seconds: int
+    """0 keeps conversations for ever."""
+    conversation_max_messages: int
     log_level: str
     integers: dict[str, str]
     """The variables that hold whole numbers, as they were written, for the system checks."""
 
 
 _DEFAULT_PORT = 8000
-_INTEGERS = ("PORT", "WORKERS", "THREADS")
+_INTEGERS = (
+    "PORT",
+    "WORKERS",
+    "THREADS",
+    "CONVERSATION_RETENTION_SECONDS",
+    "CONVERSATION_MAX_MESSAGES",
+)
 
 
 def read_environment() -> Environment:
@@ -54,7 +77,6 @@ def read_environment() -> Environment:
         elevenlabs_agent_enabled=flag.lower() == "true",
         elevenlabs_agent_enabled_text=flag,
         redis_url=_text("REDIS_URL"),
-        redis_cluster=_text("REDIS_CLUSTER").lower() == "true",
         data_dir=Path(_text("DATA_DIR", str(PROJECT_DIR / ".data"))).absolute(),
         host=_text("HOST", "127.0.0.1"),
         port=_integer("PORT", _DEFAULT_PORT),
@@ -63,6 +85,12 @@ def read_environment() -> Environment:
         secret_key=_text("SECRET_KEY"),
         allowed_hosts=_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"),
         cors_allowed_origins=_list("CORS_ALLOWED_ORIGINS"),
+        api_tokens=_tokens("API_TOKENS"),
+        allow_anonymous=_text("ALLOW_ANONYMOUS").lower() == "true",
+        session_rate=_text("SESSION_RATE"),
+        session_encryption_keys=_list("SESSION_ENCRYPTION_KEYS"),
+        conversation_retention_seconds=_integer("CONVERSATION_RETENTION_SECONDS", 0),
+        conversation_max_messages=_integer("CONVERSATION_MAX_MESSAGES", 100_000),
         log_level=_text("LOG_LEVEL", "INFO").upper(),
         integers={name: _text(name) for name in _INTEGERS},
     )

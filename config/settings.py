@@ -14,6 +14,13 @@ SECRET_KEY = ENVIRONMENT.secret_key or secret_key(ENVIRONMENT.data_dir)
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 
 ELEVENLABS_AGENT_ENABLED = ENVIRONMENT.elevenlabs_agent_enabled
+API_TOKENS = ENVIRONMENT.api_tokens
+SESSION_RATE = ENVIRONMENT.session_rate
+SESSION_ENCRYPTION_KEYS = ENVIRONMENT.session_encryption_keys
+CONVERSATION_RETENTION_SECONDS = ENVIRONMENT.conversation_retention_seconds
+CONVERSATION_MAX_MESSAGES = ENVIRONMENT.conversation_max_messages
+# Two threads stay free for what needs no Redis, such as /health/live, while Redis hangs.
+REDIS_MAX_WAITING = max(1, ENVIRONMENT.threads - 2)
 REDIS_URL = ENVIRONMENT.redis_url or server_url(ENVIRONMENT.data_dir)
 
 INSTALLED_APPS = [
@@ -76,8 +83,14 @@ CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-ke
 CORS_EXPOSE_HEADERS = ["ETag", "Location", "Idempotency-Replayed", "Retry-After"]
 
 REST_FRAMEWORK = {
-    "DEFAULT_PERMISSION_CLASSES": ["agent_conversations.api.permissions.FeatureEnabled"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    # The flag first: a feature that is off answers 503 to everyone.
+    "DEFAULT_PERMISSION_CLASSES": [
+        "agent_conversations.api.permissions.FeatureEnabled",
+        "agent_conversations.api.authentication.HasToken",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "agent_conversations.api.authentication.TokenAuthentication"
+    ],
     "DEFAULT_RENDERER_CLASSES": [
         "agent_conversations.api.renderers.JsonRenderer",
         "agent_conversations.api.renderers.BrowsableRenderer",
@@ -106,8 +119,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": False,
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SORT_OPERATIONS": False,
     "POSTPROCESSING_HOOKS": ["agent_conversations.api.schema.complete_schema"],
     "TAGS": [
         {"name": "conversations", "description": "What a user and a voice agent said."},

@@ -35,6 +35,14 @@ class StoreUnavailableError(StoreError):
         self.cause = cause
 
 
+class StoreUnfitError(StoreUnavailableError):
+    """Redis answers, but cannot take a write. ``advice`` maps what is wrong to what to do."""
+
+    def __init__(self, advice: Mapping[str, str]) -> None:
+        super().__init__("unfit")
+        self.advice = dict(advice)
+
+
 class WrongTypeError(StoreError):
     """A key holds another Redis type than ours; a repository says which record that is."""
 

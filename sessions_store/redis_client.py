@@ -2,28 +2,31 @@
 
 Timeouts and retries are explicit, because redis-py's own defaults (5 s, ten retries, timeouts
 included) stall a request for a minute and repeat a write whose reply was only slow. Here a command
-is repeated once, only where the connection broke, and only because every write carries a handle
-under which it counts once; see docs/decisions/0003-timeouts-retries-and-the-pause.md.
+is repeated once, only where the connection broke, and only if it carries a handle under which it
+counts once. docs/decisions/0003-timeouts-and-retries.md has the figures.
 """
 
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from sessions_store.admission import Admission
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 
 CONNECT_TIMEOUT_SECONDS = 0.5
 COMMAND_TIMEOUT_SECONDS = 1.0
-PAUSE_SECONDS = 0.5
-"""How long a store that did not answer in time is left alone before it is asked again."""
+DEFAULT_MAX_WAITING = 64
+SCAN_COUNT = 500
+"""Keys that one step of a SCAN looks at: some tenths of a millisecond of the server's time."""
 
+Argument = str | bytes | int
+ScriptCall = Callable[[Sequence[str], Sequence[Argument]], Any]
 T = TypeVar("T")
 
 
@@ -32,86 +35,65 @@ def connection_options() -> dict[str, Any]:
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_timeout": COMMAND_TIMEOUT_SECONDS,
-        # A timeout is not repeated: the store may be at work on the first attempt still.
-        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        # StoreClient repeats what may be repeated.
+        "retry": Retry(NoBackoff(), 0),
         # RESP2: no HELLO on connecting, no push messages among the replies.
         "protocol": 2,
     }
 
 
-class _Pause:
-    """Keeps requests from queueing up behind a store that hangs.
+class StoreClient:
+    """A redis-py client whose every failure is a ``StoreUnavailableError``.
 
-    After a timeout, requests are refused at once for ``PAUSE_SECONDS``; then one of them may ask
-    again while the others are still refused, until its answer settles it.
+    Args:
+        redis_client: made with ``connection_options()``.
+        max_waiting: commands that may wait for Redis at the same time; fewer than the threads of
+            the process, so that some are left for requests that need no store.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until: float | None = None
-
-    @property
-    def active(self) -> bool:
-        return self._until is not None
-
-    def check(self) -> None:
-        """Raise ``StoreUnavailableError`` unless the store may be asked again."""
-        with self._lock:
-            now = time.monotonic()
-            if self._until is not None and now < self._until:
-                raise StoreUnavailableError("paused after a timeout")
-            self._until = now + CONNECT_TIMEOUT_SECONDS + COMMAND_TIMEOUT_SECONDS
-
-    def begin(self) -> None:
-        with self._lock:
-            self._until = time.monotonic() + PAUSE_SECONDS
-
-    def end(self) -> None:
-        with self._lock:
-            self._until = None
-
-
-class StoreClient:
-    """A redis-py client whose every failure is a ``StoreUnavailableError``."""
-
-    def __init__(self, redis_client: "redis.Redis") -> None:
+    def __init__(self, redis_client: "redis.Redis", max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self._redis = redis_client
-        self._pause = _Pause()
+        self._admission = Admission(max_waiting)
 
     @classmethod
-    def from_url(cls, url: str) -> "StoreClient":
+    def from_url(cls, url: str) -> Self:
         """Return a client for ``redis://``, ``rediss://`` or ``unix://``, with our timeouts."""
         return cls(redis.Redis.from_url(url, **connection_options()))
 
-    def call(self, command: Callable[["redis.Redis"], T]) -> T:
+    def call(self, command: Callable[["redis.Redis"], T], *, repeatable: bool = True) -> T:
         """Return what ``command`` returns when it is given the client.
+
+        Args:
+            repeatable: whether ``command`` may be sent again where the connection broke before its
+                reply came, because a second time does not count.
 
         Raises:
             StoreUnavailableError: refused, timed out, broken off, loading, read-only, out of
                 memory, or any other error that Redis answers.
-            WrongTypeError: the key holds another type than the command is for.
+            WrongTypeError: a key holds another type than the command is for.
         """
-        if self._pause.active:
-            self._pause.check()
-        try:
-            result = command(self._redis)
-        except redis.TimeoutError as error:
-            self._pause.begin()
-            raise StoreUnavailableError(type(error).__name__) from None
-        except redis.ResponseError as error:
-            self._pause.end()
-            if str(error).startswith("WRONGTYPE"):
-                raise WrongTypeError from None
-            raise StoreUnavailableError(type(error).__name__) from None
-        except redis.RedisError as error:
-            # Without its context: redis-py's texts quote arguments, and so payloads.
-            self._pause.end()
-            raise StoreUnavailableError(type(error).__name__) from None
-        if self._pause.active:
-            self._pause.end()
-        return result
+        # Errors of redis-py are raised anew without their context: its texts quote arguments, and
+        # so people's words and credentials.
+        with self._admission.admit():
+            try:
+                try:
+                    result = command(self._redis)
+                except redis.ConnectionError:
+                    if not repeatable:
+                        raise
+                    result = command(self._redis)
+            except redis.TimeoutError as error:
+                self._admission.timed_out()
+                raise StoreUnavailableError(type(error).__name__) from None
+            except redis.RedisError as error:
+                self._admission.answered()
+                if str(error).startswith("WRONGTYPE"):
+                    raise WrongTypeError from None
+                raise StoreUnavailableError(type(error).__name__) from None
+            self._admission.answered()
+            return result
 
-    def script(self, package: str, *names: str) -> Callable[..., Any]:
+    def script(self, package: str, *names: str, repeatable: bool = True) -> ScriptCall:
         """Return a callable ``(keys, args)`` that runs ``lua/<name>.lua`` of ``package``.
 
         Several names are joined in their order into one script. It is sent by its digest and
@@ -122,15 +104,59 @@ class StoreClient:
         )
         script: Script = self._redis.register_script(source)
 
-        def run(keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
-            return self.call(lambda _: script(keys=keys, args=args))
+        def run(keys: Sequence[str], args: Sequence[Argument]) -> Any:
+            return self.call(lambda _: script(keys=keys, args=args), repeatable=repeatable)
 
         return run
+
+    def bare(self, make: Callable[["redis.Redis"], T]) -> T:
+        """Return what ``make`` builds on the client, for a library that needs one.
+
+        Nothing may be sent while it is built; what is sent later goes through ``call``.
+        """
+        return make(self._redis)
 
     def get(self, key: str) -> bytes | None:
         """Return the string at ``key``."""
         value: bytes | None = self.call(lambda client: client.get(key))  # type: ignore[assignment]  # bytes: nothing is decoded
         return value
+
+    def exist(self, keys: Sequence[str]) -> Sequence[bool]:
+        """Return for each key whether it exists, in one round trip."""
+
+        def ask(client: "redis.Redis") -> Sequence[bool]:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.exists(key)
+            return [bool(count) for count in pipeline.execute()]
+
+        return self.call(ask)
+
+    def scan(self, pattern: str) -> Iterator[Sequence[str]]:
+        """Yield the keys that match, in batches; a key may come twice, as SCAN allows."""
+        yield from self._scan(lambda cursor, client: client.scan(cursor, pattern, SCAN_COUNT))
+
+    def scan_set(self, key: str) -> Iterator[Sequence[str]]:
+        """Yield the members of a set, in batches."""
+        yield from self._scan(lambda cursor, client: client.sscan(key, cursor, None, SCAN_COUNT))
+
+    def scan_sorted_set(self, key: str) -> Iterator[Sequence[str]]:
+        """Yield the members of a sorted set, in batches."""
+        yield from self._scan(lambda cursor, client: client.zscan(key, cursor, None, SCAN_COUNT))
+
+    def _scan(self, step: Callable[[int, "redis.Redis"], Any]) -> Iterator[Sequence[str]]:
+        cursor = 0
+        while True:
+            cursor, found = self.call(partial(step, cursor))
+            # ZSCAN gives pairs of a member and its score.
+            yield [(one[0] if isinstance(one, tuple) else one).decode() for one in found]
+            if cursor == 0:
+                return
+
+    def info(self) -> dict[str, Any]:
+        """Return what the server says of itself (INFO)."""
+        answer: dict[str, Any] = self.call(lambda client: client.info())
+        return answer
 
     def ping(self) -> None:
         """Raise ``StoreUnavailableError`` unless Redis answers."""

@@ -14,14 +14,17 @@ Needs nothing but a Redis client, so a callback service can use it with a URL al
         push(session.ws_url, session.session_payload)
 """
 
+from collections.abc import Iterator, Sequence
+
 from sessions_store import json_codec
 from sessions_store.clock import iso_from_ms, now_ms
+from sessions_store.encryption import SessionCipher, UnreadableSecretError
 from sessions_store.errors import (
     CorruptRecordError,
     UnsupportedRecordVersionError,
     WrongTypeError,
 )
-from sessions_store.keys import session_key
+from sessions_store.keys import SESSION_PREFIX, session_key
 from sessions_store.redis_client import StoreClient
 from sessions_store.types import (
     DEFAULT_TTL_SECONDS,
@@ -36,12 +39,18 @@ _PACKAGE = "sessions_store"
 class SessionRepository:
     """The one registered session of each conversation.
 
+    Args:
+        store: the way to Redis.
+        encryption_keys: Fernet keys; the first encrypts payload, URLs and metadata at rest, all of
+            them decrypt. None: plain JSON, as other services read it.
+
     Every method raises ``StoreUnavailableError`` where Redis does not answer, and
     ``InvalidRequestError`` for an id that cannot be one.
     """
 
-    def __init__(self, store: StoreClient) -> None:
+    def __init__(self, store: StoreClient, *, encryption_keys: Sequence[str] = ()) -> None:
         self._store = store
+        self._cipher = SessionCipher(encryption_keys)
         self._get = store.script(_PACKAGE, "get_session")
         self._delete = store.script(_PACKAGE, "delete_session")
 
@@ -72,7 +81,7 @@ class SessionRepository:
             }
         )
         key = session_key(check_conversation_id(conversation_id))
-        value = json_codec.encode(stored.to_wire())
+        value = json_codec.encode(self._cipher.seal(stored.to_wire()))
         self._store.call(lambda redis: redis.set(key, value, ex=ttl_seconds))
         return stored
 
@@ -92,7 +101,7 @@ class SessionRepository:
         if not reply:
             return None
         raw, remaining_ms = reply
-        session = _decode(conversation_id, raw)
+        session = self._decode(conversation_id, raw)
         # Rounded up: a session that is still there has at least a second.
         return session.model_copy(update={"expires_in_seconds": -(-int(remaining_ms) // 1000)})
 
@@ -121,21 +130,35 @@ class SessionRepository:
                 raw = self._store.get(key)
             except WrongTypeError:
                 raise CorruptRecordError("session", conversation_id) from None
-            if raw is None or _decode(conversation_id, raw).session_id != session_id:
+            if raw is None or self._decode(conversation_id, raw).session_id != session_id:
                 return False
             if self._delete([key], [raw]):
                 return True
             # Replaced in between, perhaps by the same session again: look once more.
 
+    def scan_ids(self) -> Iterator[Sequence[str]]:
+        """Yield the conversation ids of all sessions in batches; one may come twice."""
+        for batch in self._store.scan(SESSION_PREFIX + "*"):
+            yield [key.removeprefix(SESSION_PREFIX) for key in batch]
 
-def _decode(conversation_id: str, raw: bytes) -> AgentSession:
-    try:
-        record = json_codec.decode(raw)
-        if isinstance(record, dict) and _is_newer(record.get("schemaVersion")):
-            raise UnsupportedRecordVersionError("session", conversation_id)
-        return AgentSession.from_stored(record)
-    except ValueError:
-        raise CorruptRecordError("session", conversation_id) from None
+    def verify(self, conversation_id: str) -> None:
+        """Raise ``CorruptRecordError`` if there is a session that cannot be read."""
+        self.get(conversation_id)
+
+    def _decode(self, conversation_id: str, raw: bytes) -> AgentSession:
+        try:
+            record = json_codec.decode(raw)
+            if isinstance(record, dict) and _is_newer(record.get("schemaVersion")):
+                raise UnsupportedRecordVersionError("session", conversation_id)
+            return AgentSession.from_stored(self._cipher.unseal(record))
+        except UnreadableSecretError:
+            raise CorruptRecordError(
+                "session",
+                conversation_id,
+                "is encrypted with a key that this service does not have",
+            ) from None
+        except ValueError:
+            raise CorruptRecordError("session", conversation_id) from None
 
 
 def _is_newer(version: object) -> bool:

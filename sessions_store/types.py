@@ -1,6 +1,7 @@
 """The session of a conversation, and the building blocks of every type on the wire."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -61,6 +62,9 @@ class WireModel(BaseModel):
         cls._wire_names = tuple(
             (name, field.alias or name) for name, field in cls.model_fields.items()
         )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
     @classmethod
     def parse(cls, data: object) -> Self:

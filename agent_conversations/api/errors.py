@@ -1,6 +1,7 @@
 """One table from an error to its answer, and the envelope that every error has."""
 
 import logging
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
     StoreUnavailableError,
+    StoreUnfitError,
     UnsupportedRecordVersionError,
     WrongTypeError,
 )
@@ -72,6 +74,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnsupportedRecordVersionError: Answer(500, "corrupt_record"),
     WrongTypeError: _INTERNAL,
     StoreUnavailableError: Answer(503, "store_unavailable"),
+    StoreUnfitError: Answer(503, "store_unavailable"),
     # HTTP's
     FeatureDisabledError: Answer(
         503, "feature_disabled", "The ElevenLabs agent is switched off on this server."
@@ -105,6 +108,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
         "unsupported_media_type",
         "The body must be application/json in UTF-8, without a Content-Encoding.",
     ),
+    exceptions.Throttled: Answer(
+        429, "rate_limited", "Too many sessions are registered; wait as long as Retry-After says."
+    ),
     PermissionDenied: Answer(400, "invalid_request", "The request is refused."),
     # Whatever else is raised is a fault of ours; its text may hold anything and never leaves.
     Exception: _INTERNAL,
@@ -126,6 +132,8 @@ def envelope(error: Exception) -> dict[str, Any]:
     }
     if isinstance(error, InvalidRequestError) and error.details:
         body["details"] = error.details
+    if isinstance(error, StoreUnfitError):
+        body["advice"] = error.advice
     if isinstance(error, FeatureDisabledError):
         body |= {"enabled": False, "message": "Set ELEVENLABS_AGENT_ENABLED=true to switch it on."}
     return body
@@ -153,8 +161,12 @@ def _headers(error: Exception) -> dict[str, str]:
     headers = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, exceptions.APIException):
+        # What the REST framework found out for these two headers, each on errors of its own.
+        if auth_header := getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = auth_header
+        if wait := getattr(error, "wait", None):
+            headers["Retry-After"] = str(math.ceil(wait))
     return headers
 
 

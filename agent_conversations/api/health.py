@@ -9,11 +9,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agent_conversations.api.schema import describe_health
-from agent_conversations.services import store
+from agent_conversations.services import store_advice
+from sessions_store.errors import StoreUnfitError
+from sessions_store.fitness import READ_ONLY
 
 
 class _OpenView(APIView):
     permission_classes = []
+    authentication_classes = []
     http_method_names = ["get", "head"]
 
 
@@ -26,16 +29,18 @@ class LiveView(_OpenView):
 
 
 class ReadyView(_OpenView):
-    """Whether the service can do its work: Redis answers a PING."""
+    """Whether the service can do its work: Redis answers, and takes writes.
 
-    operation_id = "getReadiness"
+    ``advice`` names what makes the server unfit to keep conversations, such as an eviction policy.
+    """
 
     @extend_schema(**describe_health("getReadiness", needs_redis=True))
     def get(self, request: Request) -> Response:
-        store().ping()
-        return Response(
-            {"status": "ok", "redis": "ok", "enabled": settings.ELEVENLABS_AGENT_ENABLED}
-        )
+        advice = {one.code: one.message for one in store_advice()}
+        if READ_ONLY in advice:
+            raise StoreUnfitError(advice)
+        body = {"status": "ok", "redis": "ok", "enabled": settings.ELEVENLABS_AGENT_ENABLED}
+        return Response(body | ({"advice": advice} if advice else {}))
 
 
 class HealthView(ReadyView):

@@ -46,6 +46,7 @@ ErrorTypes = tuple[type[Exception], ...]
 _ALWAYS: ErrorTypes = (
     InvalidRequestError,
     exceptions.NotAcceptable,
+    exceptions.NotAuthenticated,
     FeatureDisabledError,
     StoreUnavailableError,
     Exception,
@@ -272,6 +273,7 @@ OPERATIONS: Mapping[str, Operation] = {
                 "expiresAt": "2026-11-23T09:02:54.000Z",
             },
         },
+        own_errors=(exceptions.Throttled,),
         irreversible="POST replaces the session that is registered, if there is one.",
     ),
     "retrieve_session": Operation(

@@ -97,6 +97,11 @@ def _components(
 _ANSWERED = [operation.answer for operation in OPERATIONS.values() if operation.answer]
 _REQUESTED = [operation.request for operation in OPERATIONS.values() if operation.request]
 
+_ADVICE: Json = {
+    "type": "object",
+    "description": "Only of health: what makes the Redis server unfit, and what to do about it.",
+    "additionalProperties": {"type": "string"},
+}
 _ERROR_COMPONENT: Json = {
     "type": "object",
     "description": "What every error looks like.",
@@ -120,6 +125,7 @@ _ERROR_COMPONENT: Json = {
             "description": "Only with feature_disabled.",
         },
         "message": {"type": "string", "description": "Only with feature_disabled."},
+        "advice": _ADVICE,
     },
 }
 
@@ -140,6 +146,8 @@ def complete_schema(result: Json, **_: Any) -> Json:
     for item in result["paths"].values():
         for operation in item.values():
             operation["responses"] = dict(sorted(operation["responses"].items()))
+            if "security" in operation:
+                operation["security"].append({})  # a server without API_TOKENS asks for none
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] == "conversation_id":
                     parameter["name"] = "conversationId"
@@ -285,8 +293,8 @@ def _parameters(operation: Operation) -> Iterable[OpenApiParameter]:
         "Retry-After",
         {"type": "integer"},
         OpenApiParameter.HEADER,
-        description="Seconds to wait; with store_unavailable.",
-        response=[503],
+        description="Seconds to wait; with store_unavailable and rate_limited.",
+        response=[429, 503],
     )
 
 
@@ -309,6 +317,7 @@ def describe_health(operation_id: str, *, needs_redis: bool) -> dict[str, Any]:
             "status": {"type": "string", "const": "ok"},
             "redis": {"type": "string", "const": "ok"},
             "enabled": {"type": "boolean", "description": "Whether the feature flag is on."},
+            "advice": _ADVICE,
         },
     }
     answer = OpenApiResponse(

@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from agent_conversations.api.schema import describe_operations
+from agent_conversations.api.throttling import SessionRateThrottle
 from agent_conversations.errors import SessionNotFoundError
 from agent_conversations.services import conversations, sessions
 from agent_conversations.types import (
@@ -114,6 +115,8 @@ class AgentConversationViewSet(_ApiViewSet):
 @describe_operations
 class AgentSessionViewSet(_ApiViewSet):
     """The live connection of a conversation: kept for ten minutes, so that a callback finds it."""
+
+    throttle_classes = [SessionRateThrottle]
 
     def register_session(self, request: Request, conversation_id: str) -> Response:
         session = sessions().set(conversation_id, AgentSession.from_registration(request.data))

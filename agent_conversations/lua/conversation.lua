@@ -43,17 +43,16 @@ local function find_obstacle()
   return nil
 end
 
--- Marks the conversation as accessed now: its time, its place in the index, its expiry.
-local function touch()
-  redis.call('HSET', KEYS[1], 'lastAccessedAt', ARGV[2])
+-- Puts the conversation into the index and sets its expiry, both by its last access.
+local function settle(accessed)
   if KEYS[4] then
     redis.call('ZADD', KEYS[4], redis.call('HGET', KEYS[1], 'createdAt'), ARGV[1])
-    redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
+    redis.call('ZADD', KEYS[5], accessed, ARGV[1])
     redis.call('ZADD', KEYS[6], redis.call('LLEN', KEYS[2]), ARGV[1])
   end
   local retention = tonumber(ARGV[3])
   if retention > 0 then
-    local expires_at = string.format('%.0f', ARGV[2] + retention)
+    local expires_at = string.format('%.0f', accessed + retention)
     for position = 1, 3 do
       redis.call('PEXPIREAT', KEYS[position], expires_at)
     end
@@ -61,6 +60,12 @@ local function touch()
     redis.call('PERSIST', KEYS[2])
     redis.call('PERSIST', KEYS[3])
   end
+end
+
+-- Marks the conversation as accessed now.
+local function touch()
+  redis.call('HSET', KEYS[1], 'lastAccessedAt', ARGV[2])
+  settle(ARGV[2])
 end
 
 local function whole(status)

@@ -1,13 +1,19 @@
 -- convert_conversation(record, messages, ids[, index x 3]) -> 1 | 0
--- Purpose: put a conversation that an older writer kept as one JSON string into today's layout.
+-- Purpose: put a conversation that an older writer kept as one JSON string into today's layout, in
+--          place of that string or, imported from another key, where nothing stands.
 -- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5]  bytes  the string that the caller converted: where another stands there by now, nothing
---                 is done, so that no writer's message is lost
+-- ARGV[5]  bytes  the string that must stand at KEYS[1] still; empty: nothing may stand there. Else
+--                 nothing is done, so that no writer's message is lost
 -- ARGV[6]  count  of the values that make up the record
 -- ARGV[7..]       field, value, field, value … of the record; then id, JSON, id, JSON … of the
 --                 messages
 -- Returns whether it was done.
-if redis.call('TYPE', KEYS[1]).ok ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[5] then
+local kind = redis.call('TYPE', KEYS[1]).ok
+if ARGV[5] == '' then
+  if kind ~= 'none' then
+    return 0
+  end
+elseif kind ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[5] then
   return 0
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
@@ -19,4 +25,5 @@ for argument = first_message, #ARGV, 2 do
   redis.call('HSETNX', KEYS[3], ARGV[argument], position)
   position = position + 1
 end
+settle(redis.call('HGET', KEYS[1], 'lastAccessedAt'))
 return 1

@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 from django.core.management.commands import shell
@@ -14,7 +15,7 @@ class Command(shell.Command):
         """Return the names that the shell opens with."""
         if options.get("no_imports"):
             return {}
-        if options.get("verbosity", 1) > 0 and not options.get("command"):
+        if sys.stdin.isatty() and not options.get("command"):
             self.stdout.write(
                 "sessions: get set touch delete    "
                 "conversations: create get list append_message list_messages update delete\n"

@@ -1,3 +1,4 @@
+import ipaddress
 import socket
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         environment: Environment = settings.ENVIRONMENT
+        self._check_access(environment)
         self._check_port(environment)
         with ExitStack() as stack:
             if not environment.redis_url:
@@ -28,6 +30,15 @@ class Command(BaseCommand):
             self._tell(environment)
             # From here on a signal ends the server, and the server's end unwinds the stack.
             _server(environment).serve()
+
+    def _check_access(self, environment: Environment) -> None:
+        open_to_all = not environment.api_tokens and not environment.allow_anonymous
+        if settings.ELEVENLABS_AGENT_ENABLED and open_to_all and not _is_loopback(environment.host):
+            raise CommandError(
+                f"Not listening on {environment.host} without API_TOKENS: whoever reaches that "
+                "address would read every conversation. Set API_TOKENS=name:token, or "
+                "ALLOW_ANONYMOUS=true if something before the service keeps strangers out."
+            )
 
     def _check_port(self, environment: Environment) -> None:
         family = socket.AF_INET6 if ":" in environment.host else socket.AF_INET
@@ -56,10 +67,20 @@ class Command(BaseCommand):
             ("Docs", f"{address}/docs"),
             ("Redis", redis),
             ("Feature flag", flag),
+            ("Access", "API_TOKENS" if environment.api_tokens else "open: no API_TOKENS"),
         ):
             self.stdout.write(f"  {name:<17} {value}")
         self.stdout.write("  Ctrl-C stops it.\n\n")
         self.stdout.flush()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _without_credentials(url: str) -> str:

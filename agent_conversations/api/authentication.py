@@ -1,0 +1,95 @@
+"""Who may use the API: anyone who knows one of ``API_TOKENS``, or anyone where there are none."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who sent a request: a token's name."""
+
+    name: str
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Reads ``Authorization: Bearer <token>``.
+
+    A browser cannot be told to send that, so a token is also taken as the password of HTTP Basic
+    authentication (the user name is ignored); but not from another site's page, because a browser
+    sends such a password along by itself.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Client, None] | None:
+        name = _name_of(_sent_token(request), settings.API_TOKENS)
+        return None if name is None else (Client(name), None)
+
+    def authenticate_header(self, request: Request) -> str:
+        return challenge(request)
+
+
+class HasToken(BasePermission):
+    """Lets everyone through where no tokens are configured.
+
+    Raises:
+        NotAuthenticated: tokens are configured, and the request has none of them.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if settings.API_TOKENS and not isinstance(request.user, Client):
+            raise NotAuthenticated
+        return True
+
+
+def challenge(request: Request) -> str:
+    """Return the ``WWW-Authenticate`` that lets this client log in."""
+    if request.accepted_renderer.media_type == "text/html":
+        return 'Basic realm="elevenlabs-agent: any name, a token as password", charset="UTF-8"'
+    return 'Bearer realm="elevenlabs-agent"'
+
+
+def _sent_token(request: Request) -> str:
+    scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return str(value.strip())
+    same_site = request.META.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
+    if scheme.lower() == "basic" and same_site:
+        try:
+            decoded = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+        return decoded.partition(":")[2]
+    return ""
+
+
+def _name_of(sent: str, tokens: Mapping[str, str]) -> str | None:
+    """Return the name of the token that was sent; every one is compared, in constant time."""
+    found = None
+    for token, name in tokens.items():
+        if hmac.compare_digest(sent.encode(), token.encode()):
+            found = name
+    return found
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its metaclass
+    """Declares the bearer token in the schema, for Swagger UI's Authorize button."""
+
+    target_class = TokenAuthentication
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "One of the server's API_TOKENS; not needed where it has none.",
+        }

@@ -1,0 +1,31 @@
+"""How often a client may register a session."""
+
+import math
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from agent_conversations.services import session_rate
+
+
+class SessionRateThrottle(BaseThrottle):
+    """Counts registrations by token, or by address where no tokens are configured.
+
+    Django REST Framework's own throttles read, count and write in three steps: under concurrency
+    they let more through than their limit.
+    """
+
+    def __init__(self) -> None:
+        self._wait_seconds = 0.0
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        limiter = session_rate()
+        if limiter is None or request.method != "POST":
+            return True
+        client = getattr(request.user, "name", None) or request.META.get("REMOTE_ADDR", "")
+        self._wait_seconds = limiter.seconds_to_wait(client)
+        return self._wait_seconds == 0
+
+    def wait(self) -> float:
+        return math.ceil(self._wait_seconds)

@@ -1,0 +1,12 @@
+-- index_conversation(record, messages, ids[, index x 3]) -> { 'indexed', … }
+-- Purpose: put a conversation into the index and set its expiry as the record has them; no access.
+-- KEYS[1..6], ARGV[1..4]  see conversation.lua
+-- Returns 'indexed' with createdAt and lastAccessedAt in milliseconds and the number of messages,
+-- or an obstacle.
+local obstacle = find_obstacle()
+if obstacle then
+  return obstacle
+end
+local times = redis.call('HMGET', KEYS[1], 'createdAt', 'lastAccessedAt')
+settle(times[2])
+return { 'indexed', times[1], times[2], redis.call('LLEN', KEYS[2]) }

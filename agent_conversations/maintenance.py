@@ -1,0 +1,119 @@
+"""What an operator does to all records at once, while the service runs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from agent_conversations.errors import ConversationNotFoundError
+from agent_conversations.repository import ConversationRepository
+from sessions_store.errors import CorruptRecordError, InvalidRequestError
+from sessions_store.redis_client import StoreClient
+from sessions_store.repository import SessionRepository
+
+Advance = Callable[[int], None]
+"""Is told how many more records have been dealt with."""
+
+NODE_PREFIX = "agent:conversation:"
+NODE_LIST = "agent:conversations:list"
+"""Where the earlier Node.js service kept its conversations, and the set of their ids."""
+
+
+@dataclass
+class Reindexed:
+    listed: int = 0
+    ghosts: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def reindex(conversations: ConversationRepository, advance: Advance) -> Reindexed:
+    """Rebuild the list from the records; set each record's expiry as the retention asks for."""
+    result = Reindexed()
+    for batch in conversations.scan_ids():
+        for conversation_id in batch:
+            try:
+                conversations.index(conversation_id)
+                result.listed += 1
+            except ConversationNotFoundError:
+                pass  # deleted or expired since the scan saw it
+            except (CorruptRecordError, InvalidRequestError):
+                result.unreadable.append(conversation_id)
+        advance(len(batch))
+    result.ghosts = sum(conversations.remove_ghosts())
+    return result
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    kind: str
+    record_id: str
+    reason: str
+
+
+def find_corrupt(
+    conversations: ConversationRepository, sessions: SessionRepository, advance: Advance
+) -> Iterator[Unreadable]:
+    """Yield every conversation and session that cannot be read, and why; nothing is touched."""
+    kinds: list[tuple[str, ConversationRepository | SessionRepository]] = [
+        ("conversation", conversations),
+        ("session", sessions),
+    ]
+    for kind, repository in kinds:
+        for batch in repository.scan_ids():
+            for record_id in batch:
+                try:
+                    repository.verify(record_id)
+                except CorruptRecordError as error:
+                    yield Unreadable(kind, record_id, error.reason)
+                except InvalidRequestError:
+                    yield Unreadable(kind, record_id, "has an id that cannot be one")
+            advance(len(batch))
+
+
+@dataclass
+class Imported:
+    """``missing``: ids of the earlier service's list that have no record."""
+
+    imported: int = 0
+    present: int = 0
+    missing: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def import_from_node(
+    source: StoreClient,
+    conversations: ConversationRepository,
+    advance: Advance,
+    *,
+    prefix: str = NODE_PREFIX,
+    list_key: str = NODE_LIST,
+    dry_run: bool = False,
+) -> Imported:
+    """Bring over the earlier Node.js service's conversations; its own records stay as they are.
+
+    Safe to repeat: a conversation that exists here is left alone, whatever was said in it since.
+    """
+    result = Imported()
+    seen: set[str] = set()
+    for conversation_id in _ids(source, prefix, list_key):
+        if conversation_id in seen:
+            continue
+        seen.add(conversation_id)
+        raw = source.get(prefix + conversation_id)
+        try:
+            if raw is None:
+                result.missing += 1
+            elif conversations.import_one_string(conversation_id, raw, dry_run=dry_run):
+                result.imported += 1
+            else:
+                result.present += 1
+        except (CorruptRecordError, InvalidRequestError):
+            result.unreadable.append(conversation_id)
+        advance(1)
+    return result
+
+
+def _ids(source: StoreClient, prefix: str, list_key: str) -> Iterator[str]:
+    # Both: a record may lack its entry in the list, an entry its record.
+    for batch in source.scan_set(list_key):
+        yield from batch
+    for batch in source.scan(prefix + "*"):
+        yield from (key.removeprefix(prefix) for key in batch)

@@ -1,0 +1,19 @@
+import sys
+from typing import Any
+
+from agent_conversations.maintenance import find_corrupt
+from agent_conversations.management.commands._store_command import StoreCommand, progress
+from agent_conversations.services import conversations, sessions
+
+
+class Command(StoreCommand):
+    help = "Lists conversations and sessions that cannot be read; exits with 1 if there are any."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with progress("Records", conversations().list(limit=1).total) as advance:
+            found = list(find_corrupt(conversations(), sessions(), advance))
+        for record in found:
+            self.stdout.write(f"{record.kind} {record.record_id}: {record.reason}")
+        self.stdout.write(f"{len(found)} unreadable.")
+        if found:
+            sys.exit(1)

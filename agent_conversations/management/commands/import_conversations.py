@@ -1,0 +1,45 @@
+import sys
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from agent_conversations.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
+from agent_conversations.management.commands._store_command import StoreCommand, progress
+from agent_conversations.services import conversations, store
+from sessions_store.redis_client import StoreClient
+
+
+class Command(StoreCommand):
+    help = (
+        "Brings over the conversations of the earlier Node.js service. Its records stay; a "
+        "conversation that exists here is left alone, so the command may be repeated."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--source", metavar="URL", help="the Redis to read from; this service's own by default"
+        )
+        parser.add_argument("--prefix", default=NODE_PREFIX, help="default: %(default)s")
+        parser.add_argument("--list-key", default=NODE_LIST, help="default: %(default)s")
+        parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        source = StoreClient.from_url(options["source"]) if options["source"] else store()
+        with progress("Conversations", None) as advance:
+            result = import_from_node(
+                source,
+                conversations(),
+                advance,
+                prefix=options["prefix"],
+                list_key=options["list_key"],
+                dry_run=options["dry_run"],
+            )
+        verb = "would be imported" if options["dry_run"] else "imported"
+        self.stdout.write(
+            f"{result.imported} {verb}, {result.present} here already, "
+            f"{result.missing} listed without a record, {len(result.unreadable)} unreadable."
+        )
+        for conversation_id in result.unreadable:
+            self.stdout.write(f"unreadable: {conversation_id}")
+        if result.unreadable:
+            sys.exit(1)

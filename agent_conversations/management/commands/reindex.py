@@ -1,0 +1,22 @@
+from typing import Any
+
+from agent_conversations.maintenance import reindex
+from agent_conversations.management.commands._store_command import StoreCommand, progress
+from agent_conversations.services import conversations
+
+
+class Command(StoreCommand):
+    help = (
+        "Rebuilds the list of conversations from their records, while the service runs. Also sets "
+        "every record's expiry anew: run it after changing CONVERSATION_RETENTION_SECONDS."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with progress("Conversations", conversations().list(limit=1).total) as advance:
+            result = reindex(conversations(), advance)
+        self.stdout.write(
+            f"{result.listed} listed, {result.ghosts} entries without a record removed, "
+            f"{len(result.unreadable)} unreadable."
+        )
+        if result.unreadable:
+            self.stdout.write("manage.py find_corrupt says why.")

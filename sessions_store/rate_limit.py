@@ -1,0 +1,61 @@
+"""How often a client may do something: exact, because the count is one atomic step in Redis."""
+
+import time
+
+from limits import RateLimitItem, parse
+from limits.storage import RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from sessions_store.redis_client import StoreClient
+
+
+class RateLimiter:
+    """A moving window for each client, whichever process and thread it comes through.
+
+    Args:
+        store: the way to Redis.
+        name: what is limited; part of the key ``elevenlabs:limit/<name>/<client>/…``.
+        rate: such as ``60/minute``.
+
+    Raises:
+        ValueError: ``rate`` is no rate.
+    """
+
+    def __init__(self, store: StoreClient, name: str, rate: str) -> None:
+        self._store = store
+        self._name = name
+        self._rate = parse_rate(rate)
+        storage = store.bare(
+            lambda client: RedisStorage(
+                "redis://", connection_pool=client.connection_pool, key_prefix="elevenlabs:limit"
+            )
+        )
+        self._limiter = MovingWindowRateLimiter(storage)
+
+    def seconds_to_wait(self, client: str) -> float:
+        """Count one use by ``client`` and return 0, or, if it has none left, the seconds to wait.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        if self._store.call(lambda _: self._limiter.hit(self._rate, self._name, client)):
+            return 0.0
+        window = self._store.call(
+            lambda _: self._limiter.get_window_stats(self._rate, self._name, client)
+        )
+        return max(1.0, window.reset_time - time.time())
+
+
+def parse_rate(rate: str) -> RateLimitItem:
+    """Return the rate in a text such as ``60/min`` or ``10 per 5 seconds``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    # The library knows minute, hour, second and day, not their usual short forms.
+    words = {"/min": "/minute", "/sec": "/second", "/s": "/second", "/m": "/minute", "/h": "/hour"}
+    for short, long in words.items():
+        if rate.endswith(short):
+            rate = rate.removesuffix(short) + long
+            break
+    return parse(rate)
