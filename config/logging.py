@@ -45,7 +45,8 @@ def logging_config(level: str) -> dict[str, Any]:
             for name in ("agent_conversations", "sessions_store", "config", "granian.access")
         }
         # Django reports every answer of 500 and above; what went wrong is logged by api/errors.py.
-        | {"django.request": {"level": "CRITICAL"}},
+        # Its security logger quotes requests; a refused host is a 400 in the access log.
+        | {name: {"level": "CRITICAL"} for name in ("django.request", "django.security")},
     }
 
 

@@ -96,6 +96,8 @@ def _invalid_request(error: ValidationError) -> InvalidRequestError:
             sentence = f"{field} is required"
         elif item["type"] == "model_type":
             sentence = "The body must be a JSON object"
+        elif sentence.startswith("must "):
+            sentence = f"{field} {sentence}"
         elif not sentence.startswith(field):
             sentence = f"{field}: {sentence[0].lower()}{sentence[1:]}"
         details.setdefault(field, []).append(sentence)
@@ -177,8 +179,10 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 Text = Annotated[str, AfterValidator(_as_text)]
-Identifier = Annotated[Text, StringConstraints(min_length=1, max_length=256)]
-UrlText = Annotated[Text, StringConstraints(max_length=MAX_PAYLOAD_BYTES)]
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_as_text)
+]
+UrlText = Annotated[str, StringConstraints(max_length=MAX_PAYLOAD_BYTES), AfterValidator(_as_text)]
 BoundedObject = Annotated[dict[str, Any], AfterValidator(_as_bounded_object)]
 """A client's own object: at most 16 KiB as JSON and 32 levels; its keys are never touched."""
 
