@@ -87,19 +87,28 @@ class WireModel(BaseModel):
         }
 
 
+# Sentences for people, in place of pydantic's, which speak of Python's types.
+_SENTENCES = {
+    "missing": "{field} is required",
+    "model_type": "The body must be a JSON object",
+    "string_type": "{field} must be a string",
+    "dict_type": "{field} must be an object",
+    "literal_error": "{field} must be {expected}",
+    "string_too_short": "{field} must not be empty",
+    "string_too_long": "{field} must have at most {max_length} characters",
+}
+
+
 def _invalid_request(error: ValidationError) -> InvalidRequestError:
     details: dict[str, list[str]] = {}
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        field = ".".join(str(part) for part in item["loc"]) or "body"
+    for item in error.errors(include_url=False, include_input=False):
+        field = str(item["loc"][0]) if item["loc"] else "body"
+        known = _SENTENCES.get(item["type"])
         sentence = item["msg"]
-        if item["type"] == "missing":
-            sentence = f"{field} is required"
-        elif item["type"] == "model_type":
-            sentence = "The body must be a JSON object"
+        if known:
+            sentence = known.format(field=field, **item.get("ctx", {}))
         elif sentence.startswith("must "):
             sentence = f"{field} {sentence}"
-        elif not sentence.startswith(field):
-            sentence = f"{field}: {sentence[0].lower()}{sentence[1:]}"
         details.setdefault(field, []).append(sentence)
     first = next(iter(details.values()))[0]
     return InvalidRequestError(first, details)
