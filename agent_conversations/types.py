@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
+import orjson
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -137,30 +138,19 @@ class StoredConversation:
         return b"".join(parts)
 
 
-_MESSAGE_START = b'{"role":"'
-_BETWEEN_MESSAGES = b"}," + _MESSAGE_START
+_ALWAYS_IN_A_MESSAGE = {"role", "content", "timestamp", "messageId"}
 
 
 def check_messages(conversation_id: str, messages: Sequence[bytes]) -> None:
-    """Raise ``CorruptRecordError`` if a stored message could not stand in an answer as it is.
-
-    Every message that this service writes starts with its role and ends with a brace, and inside
-    a JSON string no quote stands bare; so if the joined list has that seam exactly as often as it
-    should, no message is cut off or foreign. Only where the count differs is each one decoded
-    (a tool's arguments may hold the seam themselves, an older writer may have put another key
-    first): decoding 1,000 messages costs half as much again as fetching them.
-    """
-    if not messages:
-        return
-    joined = b",".join(messages)
-    if (
-        joined.startswith(_MESSAGE_START)
-        and joined.endswith(b"}")
-        and joined.count(_BETWEEN_MESSAGES) == len(messages) - 1
+    """Raise ``CorruptRecordError`` if a stored message could not stand in an answer as it is."""
+    try:
+        decoded = orjson.loads(b"[" + b",".join(messages) + b"]")
+    except orjson.JSONDecodeError:
+        raise CorruptRecordError("conversation", conversation_id) from None
+    if len(decoded) != len(messages) or not all(
+        isinstance(message, dict) and message.keys() >= _ALWAYS_IN_A_MESSAGE for message in decoded
     ):
-        return
-    for message in messages:
-        decode_message(conversation_id, message)
+        raise CorruptRecordError("conversation", conversation_id)
 
 
 def decode_message(conversation_id: str, raw: bytes) -> AgentMessage:

@@ -35,7 +35,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "agent_conversations.api.middleware.no_store",
-    "corsheaders.middleware.CorsMiddleware",
+    "agent_conversations.api.middleware.CorsWhereAsked",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now_ms() -> int:
@@ -11,8 +12,12 @@ def now_ms() -> int:
 def iso_from_ms(milliseconds: int) -> str:
     """Return such as ``2026-11-23T16:20:45.123Z``."""
     seconds, rest = divmod(milliseconds, 1000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment.isoformat()[:19]}.{rest:03d}Z"
+    return f"{_iso_of_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _iso_of_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def ms_from_iso(text: str, *, assume_utc: bool = False) -> int:

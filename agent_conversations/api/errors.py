@@ -143,7 +143,10 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response:
     """Django REST Framework's exception handler: every error becomes the envelope."""
     answer = answer_of(error)
     _report(error, answer)
-    return Response(envelope(error), status=answer.status, headers=_headers(error))
+    headers = _headers(error)
+    if answer.status == 405:
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(envelope(error), status=answer.status, headers=headers)
 
 
 def _report(error: Exception, answer: Answer) -> None:

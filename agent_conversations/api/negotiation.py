@@ -36,8 +36,6 @@ class JsonUnlessBrowser(BaseContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         by_type: dict[Any, BaseRenderer] = {renderer.media_type: renderer for renderer in renderers}
         accept = request.META.get("HTTP_ACCEPT", "*/*").lower()
-        if _HTML not in accept and "q=0" not in accept:
-            return by_type[_JSON], _JSON
         quality = _qualities(accept)
         html = quality.get(_HTML, 0.0)
         json = quality.get(_JSON, quality.get("application/*", quality.get("*/*", 1.0)))
@@ -46,6 +44,11 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         if json <= 0:
             raise NotAcceptable
         return by_type[_JSON], _JSON
+
+
+def wants_nothing_but_json(accept: str) -> bool:
+    """Tell, without taking the header apart, that it can only end in JSON."""
+    return accept in ("", "*/*", _JSON) or (_HTML not in accept.lower() and "q=0" not in accept)
 
 
 def _qualities(accept: str) -> dict[str, float]:

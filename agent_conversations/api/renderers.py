@@ -28,6 +28,8 @@ class JsonRenderer(BaseRenderer):
     ) -> bytes:
         if data is None:
             return b""
+        if isinstance(data, StoredConversation):
+            return data.to_json()  # as it is: orjson would copy it once more
         return orjson.dumps(data, default=_encodable, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 

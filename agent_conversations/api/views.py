@@ -1,11 +1,11 @@
 """The routes' actions: parse into a type, call a repository once, answer."""
 
-from django.urls import reverse
+from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
+from agent_conversations.api.base import ApiViewSet, answer
+from agent_conversations.api.parsers import read_body
 from agent_conversations.api.schema import describe_operations
 from agent_conversations.api.throttling import SessionRateThrottle
 from agent_conversations.errors import SessionNotFoundError
@@ -29,17 +29,11 @@ from sessions_store.clock import now_ms
 from sessions_store.types import AgentSession, AgentSessionRegistered, AgentSessionStatus
 
 
-class _ApiViewSet(ViewSet):
-    # Without OPTIONS, which the contract does not have; the CORS middleware answers a preflight.
-    http_method_names = ["get", "head", "post", "patch", "delete"]
-    lookup_url_kwarg = "conversation_id"
-
-
 @describe_operations
-class AgentConversationViewSet(_ApiViewSet):
+class AgentConversationViewSet(ApiViewSet):
     """What users and voice agents said. Not the note-taking conversations of cursor-runner."""
 
-    def list(self, request: Request) -> Response:
+    def list(self, request: Request) -> HttpResponseBase:
         query = ConversationListQuery.parse(request.query_params.dict())
         page = conversations().list(
             limit=query.limit,
@@ -53,14 +47,15 @@ class AgentConversationViewSet(_ApiViewSet):
             offset=query.offset,
             has_more=query.offset + query.limit < page.total,
         )
-        return Response(
+        return answer(
+            request,
             AgentConversationList.model_construct(
                 conversations=page.conversations, pagination=pagination
-            )
+            ),
         )
 
-    def create(self, request: Request) -> Response:
-        new = NewConversation.parse(request.data)
+    def create(self, request: Request) -> HttpResponseBase:
+        new = NewConversation.parse(read_body(request))
         created = conversations().create(new, idempotency_key=_idempotency_key(request))
         conversation_id = created.conversation.conversation_id
         body = AgentConversationCreated.model_construct(
@@ -69,25 +64,25 @@ class AgentConversationViewSet(_ApiViewSet):
             message="Agent conversation created",
             conversation=created.conversation,
         )
-        location = reverse("agent-conversation", args=[conversation_id])
-        return _written(body, created.replayed, Location=location)
+        location = request.path.removesuffix("new") + conversation_id
+        return _written(request, body, created.replayed, Location=location)
 
-    def retrieve(self, request: Request, conversation_id: str) -> Response:
-        return _with_etag(conversations().get(conversation_id))
+    def retrieve(self, request: Request, conversation_id: str) -> HttpResponseBase:
+        return _with_etag(request, conversations().get(conversation_id))
 
-    def partial_update(self, request: Request, conversation_id: str) -> Response:
-        changes = ConversationChanges.parse(request.data)
+    def partial_update(self, request: Request, conversation_id: str) -> HttpResponseBase:
+        changes = ConversationChanges.parse(read_body(request))
         conversation = conversations().update(
             conversation_id, changes, if_revision=_if_match(request)
         )
-        return _with_etag(conversation)
+        return _with_etag(request, conversation)
 
-    def destroy(self, request: Request, conversation_id: str) -> Response:
+    def destroy(self, request: Request, conversation_id: str) -> HttpResponseBase:
         conversations().delete(conversation_id)
-        return Response(status=204)
+        return answer(request, None, status=204)
 
-    def add_message(self, request: Request, conversation_id: str) -> Response:
-        message = AgentMessage.parse(request.data)
+    def add_message(self, request: Request, conversation_id: str) -> HttpResponseBase:
+        message = AgentMessage.parse(read_body(request))
         added = conversations().append_message(
             conversation_id, message, idempotency_key=_idempotency_key(request)
         )
@@ -97,9 +92,9 @@ class AgentConversationViewSet(_ApiViewSet):
             message_id=added.message_id,
             message_count=added.message_count,
         )
-        return _written(body, added.replayed)
+        return _written(request, body, added.replayed)
 
-    def list_messages(self, request: Request, conversation_id: str) -> Response:
+    def list_messages(self, request: Request, conversation_id: str) -> HttpResponseBase:
         query = MessagePageQuery.parse(request.query_params.dict())
         page = conversations().list_messages(
             conversation_id, limit=query.limit, after=query.after, order=query.order
@@ -107,19 +102,22 @@ class AgentConversationViewSet(_ApiViewSet):
         pagination = MessagePagination(
             total=page.total, limit=query.limit, has_more=page.next is not None, next=page.next
         )
-        return Response(
-            AgentMessagePage.model_construct(messages=page.messages_json, pagination=pagination)
+        return answer(
+            request,
+            AgentMessagePage.model_construct(messages=page.messages_json, pagination=pagination),
         )
 
 
 @describe_operations
-class AgentSessionViewSet(_ApiViewSet):
+class AgentSessionViewSet(ApiViewSet):
     """The live connection of a conversation: kept for ten minutes, so that a callback finds it."""
 
     throttle_classes = [SessionRateThrottle]
 
-    def register_session(self, request: Request, conversation_id: str) -> Response:
-        session = sessions().set(conversation_id, AgentSession.from_registration(request.data))
+    def register_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
+        session = sessions().set(
+            conversation_id, AgentSession.from_registration(read_body(request))
+        )
         body = AgentSessionRegistered.model_construct(
             success=True,
             message="Agent session registered",
@@ -128,39 +126,38 @@ class AgentSessionViewSet(_ApiViewSet):
             created_at=session.created_at,
             ttl=session.ttl,
         )
-        return Response(body, status=201)
+        return answer(request, body, status=201)
 
-    def retrieve_session(self, request: Request, conversation_id: str) -> Response:
+    def retrieve_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         session = sessions().get(conversation_id)
         if session is None:
             raise SessionNotFoundError
-        return Response(AgentSessionStatus.of(conversation_id, session, now_ms()))
+        return answer(request, AgentSessionStatus.of(conversation_id, session, now_ms()))
 
-    def destroy_session(self, request: Request, conversation_id: str) -> Response:
+    def destroy_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         sessions().delete(conversation_id, request.query_params.get("sessionId"))
-        return Response(status=204)
+        return answer(request, None, status=204)
 
 
 def _idempotency_key(request: Request) -> str | None:
-    return IdempotencyKey.parse(
-        {"Idempotency-Key": request.headers.get("Idempotency-Key")}
-    ).idempotency_key
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    return None if key is None else IdempotencyKey.parse({"Idempotency-Key": key}).idempotency_key
 
 
 def _if_match(request: Request) -> list[str] | None:
     """Return the revisions that ``If-Match`` allows; ``None`` for any (RFC 9110, 13.1.1)."""
-    header = request.headers.get("If-Match")
+    header = request.META.get("HTTP_IF_MATCH")
     if header is None or header.strip() == "*":
         return None
     # A weak tag never matches: the comparison is the strong one.
     return [tag.strip('"') for tag in parse_etags(header) if not tag.startswith("W/")]
 
 
-def _with_etag(conversation: StoredConversation) -> Response:
-    return Response(conversation, headers={"ETag": f'"{conversation.revision}"'})
+def _with_etag(request: Request, conversation: StoredConversation) -> HttpResponseBase:
+    return answer(request, conversation, headers={"ETag": f'"{conversation.revision}"'})
 
 
-def _written(body: object, replayed: bool, **headers: str) -> Response:
+def _written(request: Request, body: object, replayed: bool, **headers: str) -> HttpResponseBase:
     if replayed:
-        return Response(body, status=200, headers={**headers, "Idempotency-Replayed": "true"})
-    return Response(body, status=201, headers=headers)
+        headers["Idempotency-Replayed"] = "true"
+    return answer(request, body, status=200 if replayed else 201, headers=headers)

@@ -24,5 +24,6 @@ end
 redis.call('RPUSH', KEYS[2], ARGV[6])
 redis.call('HSET', KEYS[3], ARGV[5], count)
 redis.call('HSET', KEYS[1], 'revision', ARGV[7])
+redis.call('HINCRBY', KEYS[1], 'messageBytes', #ARGV[6])
 touch()
 return { 'appended', count + 1, created }

@@ -1,0 +1,61 @@
+"""What the API's viewsets have in common, and the short way of a program's request through them.
+
+A browser's request takes Django REST Framework's own way throughout. A program's differs in what it
+leaves out, never in what it checks; docs/decisions/0006-where-the-time-goes.md has what each saves.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from agent_conversations.api.negotiation import wants_nothing_but_json
+from agent_conversations.api.renderers import JsonRenderer
+
+_JSON = JsonRenderer()
+
+
+class ApiViewSet(ViewSet):
+    # Without OPTIONS, which the contract does not have; the CORS middleware answers a preflight.
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+    lookup_url_kwarg = "conversation_id"
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        if wants_nothing_but_json(request.META.get("HTTP_ACCEPT", "")):
+            return _JSON, _JSON.media_type
+        return super().perform_content_negotiation(request, force)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Leave it to the permission that asks for it, where tokens are configured."""
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        # Allow is for a 405 (RFC 9110, 10.2.1), which api/errors.py gives it.
+        return {"Vary": "Accept"} if self._for_browser() else {}
+
+    def handle_exception(self, exc: Exception) -> Response:
+        # api/errors.py makes the answer; a program's takes the short way too.
+        response = super().handle_exception(exc)
+        if self._for_browser():
+            return response
+        return answer(self.request, response.data, response.status_code, response.headers)  # type: ignore[return-value]  # either is fine with dispatch()
+
+    def _for_browser(self) -> bool:
+        return getattr(self.request, "accepted_renderer", _JSON) is not _JSON
+
+
+def answer(
+    request: Request, body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponseBase:
+    """Return the answer of a view: bytes for a program, what a page is made of for a browser."""
+    if getattr(request, "accepted_renderer", _JSON) is not _JSON:
+        return Response(body, status=status, headers=headers)
+    return HttpResponse(
+        _JSON.render(body),
+        status=status,
+        headers={"Content-Type": _JSON.media_type, "Vary": "Accept", **(headers or {})},
+    )
