@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import orjson
 import redis
 
 from agent_conversations import keys, older_layout
@@ -664,7 +663,7 @@ def _conversation(
         if int(fields[b"schemaVersion"]) > SCHEMA_VERSION:
             raise UnsupportedRecordVersionError("conversation", conversation_id)
         metadata = fields.get(b"metadata")
-        if metadata is not None and not isinstance(orjson.loads(metadata), dict):
+        if metadata is not None and not isinstance(json_codec.skim(metadata), dict):
             raise ValueError("metadata is no object")
         agent_id = fields.get(b"agentId")
         conversation = StoredConversation(

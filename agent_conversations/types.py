@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-import orjson
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -119,23 +118,23 @@ class StoredConversation:
 
     def to_json(self) -> bytes:
         """Return the ``AgentConversation`` as JSON."""
-        parts = [
-            b'{"conversationId":',
-            json_codec.encode(self.conversation_id),
-            b',"messages":[',
-            b",".join(self.messages_json),
-            b'],"createdAt":"',
+        head = b'{"conversationId":"%b","messages":[' % self.conversation_id.encode()
+        tail = b'],"createdAt":"%b","lastAccessedAt":"%b"' % (
             self.created_at.encode(),
-            b'","lastAccessedAt":"',
             self.last_accessed_at.encode(),
-            b'"',
-        ]
+        )
         if self.agent_id is not None:
-            parts += [b',"agentId":', json_codec.encode(self.agent_id)]
+            tail += b',"agentId":' + json_codec.encode(self.agent_id)
         if self.metadata_json is not None:
-            parts += [b',"metadata":', self.metadata_json]
-        parts.append(b"}")
-        return b"".join(parts)
+            tail += b',"metadata":' + self.metadata_json
+        tail += b"}"
+        if not self.messages_json:
+            return head + tail
+        # One join: a long conversation is copied once.
+        messages = list(self.messages_json)
+        messages[0] = head + messages[0]
+        messages[-1] += tail
+        return b",".join(messages)
 
 
 _ALWAYS_IN_A_MESSAGE = {"role", "content", "timestamp", "messageId"}
@@ -144,8 +143,8 @@ _ALWAYS_IN_A_MESSAGE = {"role", "content", "timestamp", "messageId"}
 def check_messages(conversation_id: str, messages: Sequence[bytes]) -> None:
     """Raise ``CorruptRecordError`` if a stored message could not stand in an answer as it is."""
     try:
-        decoded = orjson.loads(b"[" + b",".join(messages) + b"]")
-    except orjson.JSONDecodeError:
+        decoded = json_codec.skim(b"[" + b",".join(messages) + b"]")
+    except json_codec.InvalidJsonError:
         raise CorruptRecordError("conversation", conversation_id) from None
     if len(decoded) != len(messages) or not all(
         isinstance(message, dict) and message.keys() >= _ALWAYS_IN_A_MESSAGE for message in decoded

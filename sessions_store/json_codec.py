@@ -19,6 +19,8 @@ import json
 import math
 from typing import Any
 
+import orjson
+
 
 class InvalidJsonError(ValueError):
     """Text that is not JSON, or JSON that cannot be kept as it is. Never quotes the text."""
@@ -47,6 +49,18 @@ def decode(raw: bytes | str) -> Any:
     except ValueError:
         raise InvalidJsonError("an integer has more than 4,300 digits") from None
     return value
+
+
+def skim(raw: bytes) -> Any:
+    """Return what ``raw`` holds for a look at its shape; large integers come out as floats.
+
+    Raises:
+        InvalidJsonError: no JSON.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return decode(raw)  # a number that is too large for orjson, or no JSON indeed
 
 
 def encode(value: Any) -> bytes:

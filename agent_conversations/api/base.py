@@ -42,6 +42,7 @@ class ApiViewSet(ViewSet):
         response = super().handle_exception(exc)
         if self._for_browser():
             return response
+        del response["Content-Type"]  # of a page that was not made yet
         return answer(self.request, response.data, response.status_code, response.headers)  # type: ignore[return-value]  # either is fine with dispatch()
 
     def _for_browser(self) -> bool:

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         environment: Environment = settings.ENVIRONMENT
-        self._check_access(environment)
+        check_access(environment)
         self._check_port(environment)
         with ExitStack() as stack:
             if not environment.redis_url:
@@ -30,15 +30,6 @@ class Command(BaseCommand):
             self._tell(environment)
             # From here on a signal ends the server, and the server's end unwinds the stack.
             _server(environment).serve()
-
-    def _check_access(self, environment: Environment) -> None:
-        open_to_all = not environment.api_tokens and not environment.allow_anonymous
-        if settings.ELEVENLABS_AGENT_ENABLED and open_to_all and not _is_loopback(environment.host):
-            raise CommandError(
-                f"Not listening on {environment.host} without API_TOKENS: whoever reaches that "
-                "address would read every conversation. Set API_TOKENS=name:token, or "
-                "ALLOW_ANONYMOUS=true if something before the service keeps strangers out."
-            )
 
     def _check_port(self, environment: Environment) -> None:
         family = socket.AF_INET6 if ":" in environment.host else socket.AF_INET
@@ -72,6 +63,22 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name:<17} {value}")
         self.stdout.write("  Ctrl-C stops it.\n\n")
         self.stdout.flush()
+
+
+def check_access(environment: Environment) -> None:
+    """Refuse to open every conversation to a network by mistake.
+
+    Raises:
+        CommandError: beyond loopback, with the flag on, and neither tokens nor a word that this is
+            meant.
+    """
+    open_to_all = not environment.api_tokens and not environment.allow_anonymous
+    if environment.elevenlabs_agent_enabled and open_to_all and not _is_loopback(environment.host):
+        raise CommandError(
+            f"Not listening on {environment.host} without API_TOKENS: whoever reaches that "
+            "address would read every conversation. Set API_TOKENS=name:token, or "
+            "ALLOW_ANONYMOUS=true if something before the service keeps strangers out."
+        )
 
 
 def _is_loopback(host: str) -> bool:

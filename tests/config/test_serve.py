@@ -1,0 +1,258 @@
+"""``manage.py serve``, as a process of its own: what it says, refuses, keeps and leaves behind."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from config.env import PROJECT_DIR, read_environment
+from config.management.commands.serve import check_access
+
+API = "/agent-conversations/api"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """One run of the service on a data folder."""
+
+    def __init__(self, data_dir: Path, **variables: str) -> None:
+        self.port = free_port()
+        self.output = data_dir.parent / f"{data_dir.name}.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATA_DIR": str(data_dir),
+            "PORT": str(self.port),
+            "ELEVENLABS_AGENT_ENABLED": "true",
+            **variables,
+        }
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=PROJECT_DIR,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json", **headers})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def answers(self) -> bool:
+        with suppress(OSError):
+            return self.request("GET", "/health/live")[0] == 200
+        return False
+
+    def until_up(self) -> "Service":
+        eventually(self.answers)
+        return self
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(30)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid:
+                found.append(int(status.parent.name))
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services on one data folder; those still running are ended with the test."""
+    started: list[Service] = []
+
+    def begin(**variables: str) -> Service:
+        service = Service(tmp_path / "data", **variables)
+        started.append(service)
+        return service
+
+    yield begin
+    for service in started:
+        service.end()
+
+
+def test_it_says_what_runs_where(start: Callable[..., Service]) -> None:
+    service = start().until_up()
+
+    said = service.output.read_text()
+
+    assert f"http://127.0.0.1:{service.port}\n" in said
+    assert f"http://127.0.0.1:{service.port}/docs" in said
+    assert "bundled Valkey" in said
+    assert "Feature flag      on" in said
+
+
+def test_what_was_written_is_there_after_a_stop_and_a_start(start: Callable[..., Service]) -> None:
+    first = start().until_up()
+    first.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
+    first.request("POST", f"{API}/c-1/message", b'{"role": "user", "content": "kept"}')
+    first.end()
+
+    second = start().until_up()
+    status, body = second.request("GET", f"{API}/c-1")
+
+    assert first.process.returncode == 0
+    assert status == 200
+    assert [message["content"] for message in json.loads(body)["messages"]] == ["kept"]
+
+
+def test_killed_it_leaves_no_process_behind_and_starts_again(
+    start: Callable[..., Service],
+) -> None:
+    service = start().until_up()
+    service.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
+    children = children_of(service.process.pid)
+
+    service.end(signal.SIGKILL)
+
+    assert len(children) == 2, "the worker and the bundled server"
+    eventually(lambda: all(map(is_gone, children)))
+    eventually(lambda: is_free(service.port))
+    assert start().until_up().request("GET", f"{API}/c-1")[0] == 200
+
+
+def test_a_second_service_on_the_same_data_is_refused(start: Callable[..., Service]) -> None:
+    start().until_up()
+
+    second = start()
+    second.process.wait(30)
+
+    assert second.process.returncode == 1
+    assert "Another service runs on" in second.output.read_text()
+
+
+def test_a_port_in_use_is_told_in_a_sentence(start: Callable[..., Service]) -> None:
+    first = start().until_up()
+
+    second = start(PORT=str(first.port), REDIS_URL="redis://127.0.0.1:1/0")
+    second.process.wait(30)
+
+    assert second.process.returncode == 1
+    assert "Choose another port with PORT" in second.output.read_text()
+
+
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nothing listens on it: the service is to refuse
+
+
+def test_it_does_not_open_to_a_network_by_itself(start: Callable[..., Service]) -> None:
+    service = start(HOST=ANY_ADDRESS)
+    service.process.wait(30)
+
+    assert service.process.returncode == 1
+    assert "without API_TOKENS" in service.output.read_text()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ALLOW_ANONYMOUS": "true"},
+        {"API_TOKENS": "frontend:a-long-enough-token"},
+        {"ELEVENLABS_AGENT_ENABLED": "false"},
+        {"HOST": "127.0.0.2"},
+        {"HOST": "::1"},
+        {"HOST": "localhost"},
+    ],
+    ids=str,
+)
+def test_it_does_so_on_purpose(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in {
+        "HOST": ANY_ADDRESS,
+        "ELEVENLABS_AGENT_ENABLED": "true",
+        **variables,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    check_access(read_environment())
+
+
+def test_credentials_of_the_redis_url_are_not_shown(start: Callable[..., Service]) -> None:
+    service = start(REDIS_URL="redis://me:MARK@127.0.0.1:1/0?password=MARK").until_up()
+
+    service.request("GET", f"{API}/list")
+    service.end()
+
+    assert "MARK" not in service.output.read_text()
+
+
+def chunks(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ((b'{"role": "user", ', b'"content": "in chunks"}'), 201),
+        ((b'{"role": "user", "content": "', *[b"x" * 65_536] * 17, b'"}'), 413),
+        ((b'{"role": "user"',), 400),
+    ],
+    ids=["whole", "over 1 MiB", "cut off"],
+)
+def test_bodies_in_chunks_are_read_like_others(
+    start: Callable[..., Service], parts: tuple[bytes, ...], status: int
+) -> None:
+    service = start().until_up()
+    service.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
+
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    connection.putrequest("POST", f"{API}/c-1/message")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.send(chunks(*parts))
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    connection.close()
+
+    assert response.status == status
+    assert body["success"] is (status == 201)
+    stored = json.loads(service.request("GET", f"{API}/c-1")[1])["messages"]
+    assert [message["content"] for message in stored] == (["in chunks"] if status == 201 else [])

@@ -1,0 +1,66 @@
+"""Whether a server is fit to keep conversations, asked of real servers."""
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from sessions_store.embedded import EmbeddedServer
+from sessions_store.fitness import examine
+from sessions_store.redis_client import StoreClient
+
+DURABLE = {"appendonly": "yes"}
+
+
+def codes(
+    tmp_path: Path, options: dict[str, str], *, conversations_expire: bool = False
+) -> list[str]:
+    with EmbeddedServer(tmp_path, options) as server:
+        store = StoreClient.from_url(server.url)
+        return [one.code for one in examine(store, conversations_expire=conversations_expire)]
+
+
+def test_the_bundled_server_as_shipped_is_fit(tmp_path: Path) -> None:
+    assert codes(tmp_path, {}) == []
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
+def test_a_server_that_evicts_any_key(tmp_path: Path, policy: str) -> None:
+    assert codes(tmp_path, {"maxmemory-policy": policy}) == ["may_evict"]
+
+
+def test_a_server_that_evicts_expiring_keys_matters_only_with_a_retention(tmp_path: Path) -> None:
+    options = {"maxmemory-policy": "volatile-lru"}
+
+    assert codes(tmp_path, options) == []
+    assert codes(tmp_path, options, conversations_expire=True) == ["may_evict"]
+
+
+def test_a_server_without_persistence(tmp_path: Path) -> None:
+    assert codes(tmp_path, {"appendonly": "no"}) == ["no_persistence"]
+
+
+def test_a_server_with_snapshots_only(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path, {"appendonly": "no"}) as server:
+        Redis.from_url(server.url).save()
+        found = examine(StoreClient.from_url(server.url))
+
+    assert [one.code for one in found] == ["snapshots_only"]
+
+
+def test_a_replica_is_read_only(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path, {"replicaof": "127.0.0.1 1"}) as server:
+        found = examine(StoreClient.from_url(server.url))
+
+    assert "read_only" in [one.code for one in found]
+    assert all(one.message.endswith(".") for one in found)
+
+
+def test_a_server_older_than_its_scripts_need(real_store: StoreClient) -> None:
+    class Older(StoreClient):
+        def info(self) -> dict[str, object]:
+            return {**real_store.info(), "redis_version": "6.0.16", "aof_enabled": 1}
+
+    older = Older.from_url("redis://unused")
+
+    assert [one.code for one in examine(older)] == ["too_old"]

@@ -1,0 +1,189 @@
+"""A session's token stays in Redis: it is looked for everywhere else."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.test import Client
+from pytest_django.fixtures import Settings
+from redis import Redis
+
+from agent_conversations import services
+from agent_conversations.api.operations import OPERATIONS
+from config.logging import logging_config
+from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis_client import StoreClient
+from sessions_store.types import AgentSession
+
+MARK = "MARKEDTOKEN"
+API = "/agent-conversations/api"
+ID = "c-1"
+SESSION = {
+    "sessionPayload": {
+        "config": {"wsUrl": f"wss://host/push?token={MARK}", "apiKey": MARK},
+        "list": [MARK],
+    },
+    "sessionUrl": f"wss://host/push?token={MARK}",
+    "sessionId": "sess-1",
+    "metadata": {"secret": MARK},
+}
+# Each is refused at another place on its way.
+REFUSED = [
+    {**SESSION, "sessionPayload": {"wsUrl": f"https://{MARK}"}, "sessionUrl": f"https://{MARK}"},
+    {"sessionId": MARK},
+    {**SESSION, "transport": MARK},
+    {**SESSION, "metadata": {"secret": MARK * 2000}},
+    {**SESSION, "sessionPayload": {"wsUrl": f"wss://host/{MARK}", "more": MARK * 8000}},
+    {**SESSION, "sessionId": [MARK]},
+    {**SESSION, "expiresAt": {"when": MARK}},
+]
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, at DEBUG, in the form in which it is written."""
+    config = logging_config("DEBUG")
+    formatter_options = dict(config["formatters"]["line"])
+    formatter = formatter_options.pop("()")(**formatter_options)
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield written
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def send_everything(client: Client) -> Iterator[bytes]:
+    """Yield every answer that the service gives about a marked session, errors included."""
+    path = f"{API}/{ID}/session"
+    for body in [*REFUSED, SESSION]:
+        yield client.post(path, body, "application/json").content
+    yield client.post(path, str(SESSION).encode(), "application/json").content
+    yield client.post(path, str(SESSION).encode(), "text/plain").content
+    routes = [
+        ("GET", f"{API}/list"),
+        ("POST", f"{API}/new"),
+        ("GET", f"{API}/{ID}"),
+        ("PATCH", f"{API}/{ID}"),
+        ("POST", f"{API}/{ID}/message"),
+        ("GET", f"{API}/{ID}/messages"),
+        ("GET", path),
+        ("DELETE", f"{path}?sessionId=another"),
+        ("PUT", path),
+        ("DELETE", f"{API}/{ID}"),
+    ]
+    for accept in ("application/json", "text/html"):
+        for method, route in routes:
+            yield client.generic(method, route, headers={"Accept": accept}).content
+    for page in ("/", "/docs", "/redoc", "/openapi.yaml", "/health", "/health/ready"):
+        yield client.get(page).content
+
+
+def test_the_walk_below_takes_every_route() -> None:
+    assert len(OPERATIONS) == 10, "add a new route to send_everything()"
+
+
+def test_no_answer_and_no_log_line_shows_the_token(
+    real_service: Redis, client: Client, log: io.StringIO
+) -> None:
+    answers = list(send_everything(client))
+
+    assert MARK.encode() in real_service.get(f"elevenlabs:session:{ID}")  # type: ignore[operator]  # bytes
+    assert not [answer for answer in answers if MARK.encode() in answer]
+    assert MARK not in log.getvalue()
+
+
+def test_nor_while_redis_is_away_or_answers_errors(
+    real_service: Redis, client: Client, log: io.StringIO, settings: Settings
+) -> None:
+    client.post(f"{API}/{ID}/session", SESSION, "application/json")
+    real_service.execute_command("ACL", "SETUSER", "default", "-evalsha", "-set", "-script")  # type: ignore[no-untyped-call]  # redis-py's
+    denied = list(send_everything(client))
+    real_service.execute_command("ACL", "SETUSER", "default", "+@all")  # type: ignore[no-untyped-call]  # redis-py's
+    default = {**django_settings.CACHES["default"], "LOCATION": "unix:///nowhere.sock"}
+    settings.CACHES = {"default": default}
+    services.forget()
+    away = list(send_everything(client))
+
+    assert not [answer for answer in denied + away if MARK.encode() in answer]
+    assert b"store_unavailable" in b"".join(denied)
+    assert b"store_unavailable" in b"".join(away)
+    assert MARK not in log.getvalue()
+
+
+def test_nor_when_the_stored_record_is_broken(
+    real_service: Redis, client: Client, log: io.StringIO
+) -> None:
+    answers = []
+    for broken in (f'{{"wsUrl": "{MARK}', f'["{MARK}"]', f'{{"sessionPayload": "{MARK}"}}'):
+        real_service.set(f"elevenlabs:session:{ID}", broken)
+        answers += list(send_everything(client))[-18:]
+
+    assert not [answer for answer in answers if MARK.encode() in answer]
+    assert MARK not in log.getvalue()
+
+
+def test_nor_when_a_bug_raises_it(
+    real_service: Redis, client: Client, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError(MARK)
+
+    monkeypatch.setattr(AgentSession, "from_registration", fail)
+
+    response = client.post(f"{API}/{ID}/session", SESSION, "application/json")
+
+    assert response.status_code == 500
+    assert MARK.encode() not in response.content
+    assert "RuntimeError" in log.getvalue()
+    assert MARK not in log.getvalue()
+
+
+def test_commands_do_not_show_it(
+    real_service: Redis, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.post(f"{API}/{ID}/session", SESSION, "application/json")
+    real_service.set("elevenlabs:session:broken", f'{{"wsUrl": "{MARK}')
+
+    call_command("reindex")
+    with pytest.raises(SystemExit):
+        call_command("find_corrupt")
+    call_command("import_conversations")
+    call_command("shell", command=f"print(sessions.get({ID!r}), repr(sessions.get({ID!r})))")
+
+    shown = capsys.readouterr()
+    assert "AgentSession(" in shown.out
+    assert MARK not in shown.out + shown.err
+
+
+def test_it_is_shown_to_whoever_asks_for_it_by_name(real_service: Redis, client: Client) -> None:
+    client.post(f"{API}/{ID}/session", SESSION, "application/json")
+
+    session = services.sessions().get(ID)
+
+    assert session is not None
+    assert MARK in session.ws_url
+    assert session.session_payload == SESSION["sessionPayload"]
+    assert MARK not in f"{session} {session!r}"
+
+
+def test_the_stores_own_errors_do_not_quote_a_command(real_store: StoreClient) -> None:
+    def fail(client: Redis) -> None:
+        pipeline = client.pipeline()
+        pipeline.set("key", MARK)
+        pipeline.execute_command("NO-SUCH-COMMAND", MARK)  # type: ignore[no-untyped-call]  # redis-py's
+        pipeline.execute()
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        real_store.call(fail)
+
+    assert MARK not in f"{caught.value} {caught.value!r} {caught.value.cause}"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
