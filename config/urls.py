@@ -1,6 +1,6 @@
 """Every path of the service; what fails outside of a view is JSON too."""
 
-from django.urls import include, path
+from django.urls import path
 from drf_spectacular.views import (
     SpectacularJSONAPIView,
     SpectacularRedocView,
@@ -8,14 +8,14 @@ from drf_spectacular.views import (
     SpectacularYAMLAPIView,
 )
 
+from agent_conversations.api import urls as api
 from agent_conversations.api.health import HealthView, LiveView, ReadyView, index
-from agent_conversations.api.middleware import API_PREFIX
 from agent_conversations.api.negotiation import FirstRenderer
 
 _document = {"content_negotiation_class": FirstRenderer}
 
 urlpatterns = [
-    path(f"{API_PREFIX[1:]}/", include("agent_conversations.api.urls")),
+    *api.urlpatterns,
     path("health", HealthView.as_view(), name="health"),
     path("health/live", LiveView.as_view(), name="health-live"),
     path("health/ready", ReadyView.as_view(), name="health-ready"),

@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sessions_store.errors import StoreUnavailableError
 
@@ -35,25 +33,22 @@ class Admission:
         self._change = threading.Condition()
         self._paused_until: float | None = None
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Hold a place for one command.
+    def enter(self) -> None:
+        """Take a place for this thread's command; ``leave`` gives it back.
 
         Raises:
             StoreUnavailableError: the store is paused, or too many wait for it.
         """
-        caller = threading.get_ident()
         with self._change:
             self._check_pause()
             if len(self._started) >= self._max_waiting:
                 self._wait_for_place()
-            self._started[caller] = time.monotonic()
-        try:
-            yield
-        finally:
-            with self._change:
-                self._started.pop(caller, None)
-                self._change.notify()
+            self._started[threading.get_ident()] = time.monotonic()
+
+    def leave(self) -> None:
+        with self._change:
+            self._started.pop(threading.get_ident(), None)
+            self._change.notify()
 
     def timed_out(self) -> None:
         """Tell that the store did not answer in time."""

@@ -1,8 +1,7 @@
 """JSON in and out without loss: what a client sent is what it gets back.
 
-Python's own ``json`` reads and writes what is kept, because it holds integers of any size; orjson,
-several times faster, turns them into floats. orjson is used where bytes that were validated when
-they were written are put into an answer.
+Python's own ``json`` reads what is kept, because it holds integers of any size; orjson, several
+times faster, turns them into floats. orjson writes, where that makes no difference.
 
 Decisions for what RFC 8259 leaves open, each an ``InvalidJsonError`` rather than a silent change:
 
@@ -69,7 +68,12 @@ def encode(value: Any) -> bytes:
     Raises:
         InvalidJsonError: the value has no JSON (NaN, a lone surrogate, a Python object).
     """
-    return _encode(_encoder, value)
+    try:
+        raw = orjson.dumps(value, option=_NOTHING_BUT_JSON)
+    except orjson.JSONEncodeError:
+        return _encode(_encoder, value)  # an integer beyond 64 bits, or what has no JSON indeed
+    # orjson writes null for NaN, where json raises.
+    return _encode(_encoder, value) if b"null" in raw else raw
 
 
 def canonical(value: Any) -> bytes:
@@ -125,6 +129,11 @@ def _refuse_constant(literal: str) -> None:
     raise InvalidJsonError(f"{literal} is not JSON")
 
 
+_NOTHING_BUT_JSON = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object_of, parse_float=_finite_float, parse_constant=_refuse_constant
 )

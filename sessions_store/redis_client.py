@@ -74,24 +74,26 @@ class StoreClient:
         """
         # Errors of redis-py are raised anew without their context: its texts quote arguments, and
         # so people's words and credentials.
-        with self._admission.admit():
+        self._admission.enter()
+        try:
             try:
-                try:
-                    result = command(self._redis)
-                except redis.ConnectionError:
-                    if not repeatable:
-                        raise
-                    result = command(self._redis)
-            except redis.TimeoutError as error:
-                self._admission.timed_out()
-                raise StoreUnavailableError(type(error).__name__) from None
-            except redis.RedisError as error:
-                self._admission.answered()
-                if str(error).startswith("WRONGTYPE"):
-                    raise WrongTypeError from None
-                raise StoreUnavailableError(type(error).__name__) from None
+                result = command(self._redis)
+            except redis.ConnectionError:
+                if not repeatable:
+                    raise
+                result = command(self._redis)
+        except redis.TimeoutError as error:
+            self._admission.timed_out()
+            raise StoreUnavailableError(type(error).__name__) from None
+        except redis.RedisError as error:
             self._admission.answered()
-            return result
+            if str(error).startswith("WRONGTYPE"):
+                raise WrongTypeError from None
+            raise StoreUnavailableError(type(error).__name__) from None
+        finally:
+            self._admission.leave()
+        self._admission.answered()
+        return result
 
     def script(self, package: str, *names: str, repeatable: bool = True) -> ScriptCall:
         """Return a callable ``(keys, args)`` that runs ``lua/<name>.lua`` of ``package``.

@@ -7,30 +7,53 @@ leaves out, never in what it checks; docs/decisions/0006-where-the-time-goes.md 
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from agent_conversations.api.negotiation import wants_nothing_but_json
+from agent_conversations.api.authentication import TokenAuthentication
+from agent_conversations.api.negotiation import JsonUnlessBrowser, wants_nothing_but_json
+from agent_conversations.api.parsers import JsonParser
 from agent_conversations.api.renderers import JsonRenderer
 
+# None of these has a state, so one of each serves all requests.
 _JSON = JsonRenderer()
+_PARSERS = [JsonParser()]
+_AUTHENTICATORS = [TokenAuthentication()]
+_NEGOTIATOR = JsonUnlessBrowser()
 
 
 class ApiViewSet(ViewSet):
     # Without OPTIONS, which the contract does not have; the CORS middleware answers a preflight.
     http_method_names = ["get", "head", "post", "patch", "delete"]
     lookup_url_kwarg = "conversation_id"
+    format_kwarg = None  # no suffixes such as .json
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        self.action = self.action_map.get((request.method or "").lower(), "")
+        return Request(
+            request, parsers=_PARSERS, authenticators=_AUTHENTICATORS, negotiator=_NEGOTIATOR
+        )
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        negotiated = self.perform_content_negotiation(request)
+        request.accepted_renderer, request.accepted_media_type = negotiated
+        self.check_permissions(request)
+        self.check_throttles(request)
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> Any:
+        if isinstance(response, Response):
+            return super().finalize_response(request, response, *args, **kwargs)
+        return response
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         if wants_nothing_but_json(request.META.get("HTTP_ACCEPT", "")):
             return _JSON, _JSON.media_type
         return super().perform_content_negotiation(request, force)
-
-    def perform_authentication(self, request: Request) -> None:
-        """Leave it to the permission that asks for it, where tokens are configured."""
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -13,20 +13,20 @@ class ContractRouter(SimpleRouter):
     """Gives every registered viewset those of the contract's routes that it has an action for."""
 
     routes = [
-        _route("/list", "agent-conversations", "Agent conversations", get="list"),
-        _route("/new", "new-agent-conversation", "New agent conversation", post="create"),
+        _route("{prefix}/list", "agent-conversations", "Agent conversations", get="list"),
+        _route("{prefix}/new", "new-agent-conversation", "New agent conversation", post="create"),
         _route(
-            "/{lookup}",
+            "{prefix}/{lookup}",
             "agent-conversation",
             "Agent conversation",
             get="retrieve",
             patch="partial_update",
             delete="destroy",
         ),
-        _route("/{lookup}/message", "new-agent-message", "New message", post="add_message"),
-        _route("/{lookup}/messages", "agent-messages", "Messages", get="list_messages"),
+        _route("{prefix}/{lookup}/message", "new-agent-message", "New message", post="add_message"),
+        _route("{prefix}/{lookup}/messages", "agent-messages", "Messages", get="list_messages"),
         _route(
-            "/{lookup}/session",
+            "{prefix}/{lookup}/session",
             "agent-session",
             "Agent session",
             post="register_session",

@@ -105,6 +105,8 @@ def _server(environment: Environment) -> MPServer:
         workers=environment.workers,
         websockets=False,
         blocking_threads=environment.threads,
+        # A worker that was killed comes back; one that dies again within seconds ends the service.
+        respawn_failed_workers=True,
         # More requests than threads wait in line here; beyond that, in the kernel's backlog.
         backpressure=environment.threads,
         # Its own start-up lines repeat ours, and it takes threads that wait for Redis for a fault.

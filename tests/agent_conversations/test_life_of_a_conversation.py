@@ -1,0 +1,274 @@
+"""Any sequence of operations, over a real server, beside a model of what should come of it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import pytest
+import time_machine
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from redis import Redis
+
+from agent_conversations import keys
+from agent_conversations.errors import (
+    ConversationExistsError,
+    ConversationNotFoundError,
+    MessageConflictError,
+    PreconditionFailedError,
+)
+from agent_conversations.repository import ConversationRepository
+from agent_conversations.types import (
+    AgentMessage,
+    ConversationChanges,
+    NewConversation,
+    SortBy,
+    SortOrder,
+    StoredConversation,
+)
+from sessions_store.clock import iso_from_ms, now_ms
+from sessions_store.redis_client import StoreClient
+
+IDS = st.sampled_from(["a", "B", "b-1", "9"])
+MESSAGE_IDS = st.sampled_from(["m1", "m2", "m3"]) | st.none()
+CONTENTS = st.sampled_from(["Hello", "ü😀", '"},{"role":"user']) | st.text(
+    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5
+)
+AGENT_IDS = st.sampled_from(["a1", "a2"]) | st.none()
+METADATA: st.SearchStrategy[dict[str, Any] | None] = (
+    st.none()
+    | st.just({})
+    | st.dictionaries(st.sampled_from(["z", "a", "ü"]), st.integers() | st.just([]), max_size=3)
+)
+
+
+@dataclass
+class Expected:
+    """A conversation as it should be."""
+
+    created_at: int
+    accessed_at: int
+    asked_for: dict[str, Any]
+    agent_id: str | None
+    metadata: dict[str, Any] | None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    revision: str = ""
+
+
+class Life(RuleBasedStateMachine):
+    """Time stands still but for one rule, so that many values are equal."""
+
+    redis: Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis.flushall()
+        self._travel = time_machine.travel(datetime(2026, 11, 23, 16, 20, tzinfo=UTC), tick=False)
+        self._clock = self._travel.start()
+        self.conversations = ConversationRepository(StoreClient(self.redis))
+        self.expected: dict[str, Expected] = {}
+
+    def teardown(self) -> None:
+        self._travel.stop()
+
+    @rule(milliseconds=st.integers(min_value=1, max_value=3))
+    def time_passes(self, milliseconds: int) -> None:
+        self._clock.shift(milliseconds / 1000)
+
+    @rule(conversation_id=IDS, agent_id=AGENT_IDS, metadata=METADATA)
+    def create(
+        self, conversation_id: str, agent_id: str | None, metadata: dict[str, Any] | None
+    ) -> None:
+        new = NewConversation(conversation_id=conversation_id, agent_id=agent_id, metadata=metadata)
+        asked_for = {"agent_id": agent_id, "metadata": metadata}
+        there = self.expected.get(conversation_id)
+        if there is not None and there.asked_for != asked_for:
+            with pytest.raises(ConversationExistsError):
+                self.conversations.create(new)
+            return
+        created = self.conversations.create(new)
+        assert created.replayed == (there is not None)
+        if there is None:
+            there = Expected(now_ms(), now_ms(), asked_for, agent_id, metadata)
+            there.revision = created.conversation.revision
+            self.expected[conversation_id] = there
+        self._compare(conversation_id, created.conversation)
+
+    @rule(conversation_id=IDS, message_id=MESSAGE_IDS, content=CONTENTS)
+    def append(self, conversation_id: str, message_id: str | None, content: str) -> None:
+        message = AgentMessage(role="user", content=content, message_id=message_id)
+        there = self.expected.get(conversation_id)
+        if there is None:
+            with pytest.raises(ConversationNotFoundError):
+                self.conversations.append_message(conversation_id, message)
+            return
+        by_id = {one["messageId"]: one for one in there.messages}
+        before = by_id.get(message_id)
+        if before is not None and before["content"] != content:
+            with pytest.raises(MessageConflictError):
+                self.conversations.append_message(conversation_id, message)
+            return
+        added = self.conversations.append_message(conversation_id, message)
+        assert added.replayed == (before is not None)
+        assert added.message_id not in by_id or before is not None
+        if before is None:
+            wire = {
+                "role": "user",
+                "content": content,
+                "timestamp": iso_from_ms(now_ms()),
+                "source": "text",
+                "messageId": added.message_id,
+            }
+            there.messages.append(wire)
+            there.accessed_at = now_ms()
+            there.revision = ""
+        assert added.message_count == len(there.messages)
+
+    @rule(conversation_id=IDS, number=st.integers(min_value=0, max_value=5))
+    def append_again(self, conversation_id: str, number: int) -> None:
+        there = self.expected.get(conversation_id)
+        if there is None or not there.messages:
+            return
+        message = AgentMessage.parse(there.messages[number % len(there.messages)])
+        added = self.conversations.append_message(conversation_id, message)
+        assert (added.replayed, added.message_count) == (True, len(there.messages))
+
+    @rule(
+        conversation_id=IDS,
+        fields=st.fixed_dictionaries({}, optional={"agent_id": AGENT_IDS, "metadata": METADATA}),
+        condition=st.sampled_from(["none", "current", "outdated"]),
+    )
+    def update(self, conversation_id: str, fields: dict[str, Any], condition: str) -> None:
+        changes = ConversationChanges(**fields)
+        there = self.expected.get(conversation_id)
+        if there is None:
+            with pytest.raises(ConversationNotFoundError):
+                self.conversations.update(conversation_id, changes)
+            return
+        if condition == "outdated":
+            with pytest.raises(PreconditionFailedError):
+                self.conversations.update(conversation_id, changes, if_revision=["0" * 16])
+            return
+        allowed = [there.revision] if condition == "current" and there.revision else None
+        changed = self.conversations.update(conversation_id, changes, if_revision=allowed)
+        there.agent_id = fields.get("agent_id", there.agent_id)
+        there.metadata = fields.get("metadata", there.metadata)
+        there.accessed_at = now_ms()
+        assert changed.revision != there.revision
+        there.revision = changed.revision
+        self._compare(conversation_id, changed)
+
+    @rule(conversation_id=IDS)
+    def read(self, conversation_id: str) -> None:
+        there = self.expected.get(conversation_id)
+        if there is None:
+            with pytest.raises(ConversationNotFoundError):
+                self.conversations.get(conversation_id)
+            return
+        there.accessed_at = now_ms()
+        found = self.conversations.get(conversation_id)
+        self._compare(conversation_id, found)
+        there.revision = found.revision
+
+    @rule(conversation_id=IDS)
+    def delete(self, conversation_id: str) -> None:
+        if self.expected.pop(conversation_id, None) is None:
+            with pytest.raises(ConversationNotFoundError):
+                self.conversations.delete(conversation_id)
+            return
+        self.conversations.delete(conversation_id)
+        assert self.redis.exists(*keys.record_keys(conversation_id)) == 0
+
+    @rule(
+        conversation_id=IDS,
+        limit=st.integers(min_value=1, max_value=3),
+        order=st.sampled_from(get_args(SortOrder)),
+    )
+    def page_messages(self, conversation_id: str, limit: int, order: SortOrder) -> None:
+        there = self.expected.get(conversation_id)
+        if there is None:
+            with pytest.raises(ConversationNotFoundError):
+                self.conversations.list_messages(conversation_id)
+            return
+        there.accessed_at = now_ms()
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            page = self.conversations.list_messages(
+                conversation_id, limit=limit, after=after, order=order
+            )
+            assert page.total == len(there.messages)
+            found += [message.to_wire() for message in page.messages]
+            after = page.next
+            if after is None:
+                break
+        assert found == (there.messages if order == "asc" else there.messages[::-1])
+
+    @rule(
+        sort_by=st.sampled_from(get_args(SortBy)),
+        sort_order=st.sampled_from(get_args(SortOrder)),
+        limit=st.integers(min_value=1, max_value=3),
+    )
+    def list_all(self, sort_by: SortBy, sort_order: SortOrder, limit: int) -> None:
+        found: list[StoredConversation] = []
+        for offset in range(0, len(self.expected) + 1, limit):
+            page = self.conversations.list(
+                limit=limit, offset=offset, sort_by=sort_by, sort_order=sort_order
+            )
+            assert page.total == len(self.expected)
+            found += page.conversations
+
+        def value(conversation_id: str) -> tuple[int, str]:
+            one = self.expected[conversation_id]
+            values = {
+                "createdAt": one.created_at,
+                "lastAccessedAt": one.accessed_at,
+                "messageCount": len(one.messages),
+            }
+            return values[sort_by], conversation_id
+
+        in_order = sorted(self.expected, key=value, reverse=sort_order == "desc")
+        assert [one.conversation_id for one in found] == in_order
+        for one in found:
+            self._compare(one.conversation_id, one)
+
+    @invariant()
+    def no_key_is_left_over(self) -> None:
+        wanted = set()
+        for conversation_id, there in self.expected.items():
+            main, *others = keys.record_keys(conversation_id)
+            wanted |= {main, *(others if there.messages else [])}
+        if self.expected:
+            wanted |= set(keys.INDEX_KEYS)
+        assert {key.decode() for key in self.redis.scan_iter()} == wanted
+
+    def _compare(self, conversation_id: str, found: StoredConversation) -> None:
+        there = self.expected[conversation_id]
+        assert found.conversation_id == conversation_id
+        assert found.created_at_ms == there.created_at
+        assert found.last_accessed_at_ms == there.accessed_at
+        assert found.agent_id == there.agent_id
+        assert found.metadata == there.metadata
+        assert list(found.metadata or {}) == list(there.metadata or {})
+        assert [message.to_wire() for message in found.messages] == there.messages
+        if there.revision:
+            assert found.revision == there.revision
+
+
+def test_given_any_life_of_conversations_when_lived_then_the_store_is_as_the_model(
+    real_redis: Redis,
+) -> None:
+    class LifeOnTheServer(Life):
+        redis = real_redis
+
+    run_state_machine_as_test(
+        LifeOnTheServer,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -1,0 +1,220 @@
+"""The bundled server: real processes on real folders."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from sessions_store.embedded import (
+    EmbeddedServer,
+    EmbeddedServerError,
+    server_url,
+    socket_path,
+)
+from sessions_store.redis_client import connection_options
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[EmbeddedServer], Redis]]:
+    """Returns plain clients of a server, and closes them."""
+    clients: list[Redis] = []
+
+    def to(server: EmbeddedServer) -> Redis:
+        clients.append(Redis.from_url(server.url, **connection_options()))
+        return clients[-1]
+
+    yield to
+    for client in clients:
+        client.close()
+
+
+def test_given_data_when_the_server_stops_and_starts_then_they_are_there(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with EmbeddedServer(tmp_path / "data") as server:
+        connect(server).set("kept", "value")
+        connect(server).zadd("scores", {"one": 1795450845123})
+        first_pid = server.pid
+    assert _has_ended(first_pid)
+
+    with EmbeddedServer(tmp_path / "data") as server:
+        assert server.pid != first_pid
+        assert connect(server).get("kept") == b"value"
+        assert connect(server).zscore("scores", "one") == 1795450845123
+
+
+def test_when_the_server_runs_then_only_its_owner_reaches_it_and_no_port_is_open(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with EmbeddedServer(tmp_path / "data") as server:
+        assert server.url == server_url(tmp_path / "data")
+        assert connect(server).config_get("port") == {"port": "0"}
+        assert connect(server).config_get("appendonly") == {"appendonly": "yes"}
+        assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
+        assert stat.S_IMODE(server.socket.stat().st_mode) == 0o700
+
+
+def test_given_a_folder_that_others_may_enter_when_the_server_starts_then_it_is_closed(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+
+    with EmbeddedServer(folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_given_a_folder_too_deep_for_a_socket_when_the_server_starts_then_it_works(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    folder = tmp_path / ("deep" * 20) / ("deeper" * 20)
+
+    with EmbeddedServer(folder) as server:
+        assert server.socket.parent != folder
+        assert len(os.fsencode(server.socket)) <= 103
+        assert stat.S_IMODE(server.socket.parent.stat().st_mode) == 0o700
+        connect(server).set("kept", "value")
+
+    with EmbeddedServer(folder) as server:
+        assert connect(server).get("kept") == b"value"
+
+
+def test_given_two_deep_folders_when_their_sockets_are_named_then_they_differ() -> None:
+    paths = [Path("/") / ("deep" * 40) / name for name in ("one", "two")]
+
+    assert socket_path(paths[0]) == socket_path(paths[0])
+    assert socket_path(paths[0]) != socket_path(paths[1])
+
+
+def test_given_a_running_server_when_a_second_one_starts_on_its_folder_then_it_is_refused(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with EmbeddedServer(tmp_path) as first:
+        connect(first).set("kept", "value")
+
+        with pytest.raises(EmbeddedServerError) as refusal:
+            EmbeddedServer(tmp_path).start()
+
+        assert str(tmp_path) in str(refusal.value)
+        assert "already" in str(refusal.value)
+        assert "DATA_DIR" in str(refusal.value)
+        assert "REDIS_URL" in str(refusal.value)
+        assert connect(first).get("kept") == b"value"
+
+    with EmbeddedServer(tmp_path) as second:
+        assert connect(second).get("kept") == b"value"
+
+
+def test_given_two_folders_when_two_servers_start_then_each_has_its_own_data(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with EmbeddedServer(tmp_path / "one") as one, EmbeddedServer(tmp_path / "two") as two:
+        connect(one).set("name", "one")
+
+        assert connect(two).get("name") is None
+
+
+_SERVE_UNTIL_KILLED = """
+import sys, time
+from pathlib import Path
+from sessions_store.embedded import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]))
+server.start()
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_given_a_starter_that_is_killed_when_it_is_gone_then_the_server_ends_with_its_data_saved(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE_UNTIL_KILLED, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as starter:
+        assert starter.stdout is not None
+        server_pid = int(starter.stdout.readline())
+        assert not _has_ended(server_pid)
+        connect(EmbeddedServer(tmp_path)).set("kept", "value")
+
+        os.kill(starter.pid, signal.SIGKILL)
+
+    deadline = time.monotonic() + 10
+    while not _has_ended(server_pid):
+        assert time.monotonic() < deadline, "the server outlived the process that started it"
+        time.sleep(0.02)
+    with EmbeddedServer(tmp_path) as next_one:
+        assert connect(next_one).get("kept") == b"value"
+
+
+def test_given_a_server_that_was_paused_when_stopped_then_it_ends(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path)
+    server.start()
+    pid = server.pid
+    os.kill(pid, signal.SIGSTOP)
+
+    server.stop()
+
+    assert _has_ended(pid)
+
+
+def test_given_a_stopped_server_when_stopped_again_then_nothing_happens(tmp_path: Path) -> None:
+    server = EmbeddedServer(tmp_path)
+    server.start()
+    server.stop()
+
+    server.stop()
+
+    with EmbeddedServer(tmp_path):
+        pass
+
+
+def test_given_a_server_that_cannot_start_when_it_failed_then_the_log_is_named_and_the_lock_free(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(EmbeddedServerError, match="did not start") as refusal:
+        EmbeddedServer(tmp_path, {"no-such-option": "1"}).start()
+
+    assert str(tmp_path / "valkey.log") in str(refusal.value)
+    with EmbeddedServer(tmp_path):
+        pass
+
+
+def test_given_a_file_in_place_of_the_folder_when_the_server_starts_then_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").write_text("a file")
+
+    with pytest.raises(EmbeddedServerError, match="cannot be used"):
+        EmbeddedServer(tmp_path / "data").start()
+
+
+def test_given_a_socket_that_a_crash_left_when_the_server_starts_then_it_works(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    server = EmbeddedServer(tmp_path)
+    server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    assert server.socket.exists()
+
+    with EmbeddedServer(tmp_path) as next_one:
+        assert connect(next_one).ping()
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a process is gone, or a zombie that only its parent has yet to collect."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
