@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test check format openapi types lock clean
+.PHONY: run test faults bench bench-check check format openapi types lock clean
 
 run: export ELEVENLABS_AGENT_ENABLED := $(or $(ELEVENLABS_AGENT_ENABLED),true)
 run: $(VENV)/run.stamp  ## serve on http://127.0.0.1:8000 (PORT=, DATA_DIR=, REDIS_URL=)
@@ -16,6 +16,15 @@ run: $(VENV)/run.stamp  ## serve on http://127.0.0.1:8000 (PORT=, DATA_DIR=, RED
 
 test: $(VENV)/dev.stamp  ## run all tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(VENV)/dev.stamp  ## kill, cut and stop things for some minutes, and print what was lost
+	$(BIN)/python -m tests.faults $(ARGS)
+
+bench: $(VENV)/dev.stamp  ## measure, and write docs/benchmarks (needs wrk)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-check: $(VENV)/dev.stamp  ## measure the ratios that are kept; fail where one is not
+	$(BIN)/python -m tests.benchmarks --check
 
 check: $(VENV)/dev.stamp  ## lint, types, layers, the schema
 	$(BIN)/ruff check .

@@ -305,7 +305,8 @@ class ConversationRepository:
         status, *reply = self._run(
             self._update,
             conversation_id,
-            "*" if if_revision is None else " ".join(if_revision),
+            # A tag that is no revision of ours matches none.
+            "*" if if_revision is None else " ".join(filter(str.isalnum, if_revision)),
             _new_revision(),
             len(to_remove),
             *to_remove,

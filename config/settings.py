@@ -35,6 +35,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "agent_conversations.api.middleware.no_store",
+    "agent_conversations.api.middleware.answer_in_time",
     "agent_conversations.api.middleware.CorsWhereAsked",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -97,7 +98,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PARSER_CLASSES": ["agent_conversations.api.parsers.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "agent_conversations.api.negotiation.JsonUnlessBrowser",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "agent_conversations.api.schema.ContractSchema",
     "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "agent_conversations.api.errors.answer_error",
     "UNAUTHENTICATED_USER": None,

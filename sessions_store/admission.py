@@ -8,7 +8,7 @@ from sessions_store.errors import StoreUnavailableError
 PAUSE_SECONDS = 0.5
 """How long a store that did not answer in time is left alone before it is asked again."""
 
-PROBE_SECONDS = 1.5
+PROBE_SECONDS = 1.2
 """The longest that the one request may take which asks again; a connection and a command."""
 
 PATIENCE_SECONDS = 0.1

@@ -24,6 +24,8 @@ from types import TracebackType
 from typing import IO, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from sessions_store.parent_process import end_with_parent
 
@@ -197,7 +199,13 @@ class EmbeddedServer:
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + _START_SECONDS
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, protocol=2)
+        # Without redis-py's ten retries: this loop asks again, and sooner.
+        client = redis.Redis(
+            unix_socket_path=str(self.socket),
+            socket_timeout=1,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
         while process.poll() is None and time.monotonic() < deadline:
             with suppress(redis.RedisError):
                 if client.ping():

@@ -6,6 +6,7 @@ is repeated once, only where the connection broke, and only if it carries a hand
 counts once. docs/decisions/0003-timeouts-and-retries.md has the figures.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
@@ -13,14 +14,15 @@ from typing import Any, Self, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from sessions_store import deadline
 from sessions_store.admission import Admission
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 
 CONNECT_TIMEOUT_SECONDS = 0.5
-COMMAND_TIMEOUT_SECONDS = 1.0
+COMMAND_TIMEOUT_SECONDS = 0.7
 DEFAULT_MAX_WAITING = 64
 SCAN_COUNT = 500
 """Keys that one step of a SCAN looks at: some tenths of a millisecond of the server's time."""
@@ -37,9 +39,14 @@ def connection_options() -> dict[str, Any]:
         "socket_timeout": COMMAND_TIMEOUT_SECONDS,
         # StoreClient repeats what may be repeated.
         "retry": Retry(NoBackoff(), 0),
-        # RESP2: no HELLO on connecting, no push messages among the replies.
+        # RESP2 and no introduction: a new connection costs no round trips of its own.
         "protocol": 2,
+        "driver_info": None,
     }
+
+
+class _UnknownScriptError(Exception):
+    """The server does not know the script, and has done nothing."""
 
 
 class StoreClient:
@@ -74,6 +81,7 @@ class StoreClient:
         """
         # Errors of redis-py are raised anew without their context: its texts quote arguments, and
         # so people's words and credentials.
+        deadline.check()
         self._admission.enter()
         try:
             try:
@@ -87,6 +95,8 @@ class StoreClient:
             raise StoreUnavailableError(type(error).__name__) from None
         except redis.RedisError as error:
             self._admission.answered()
+            if isinstance(error, NoScriptError):
+                raise _UnknownScriptError from None
             if str(error).startswith("WRONGTYPE"):
                 raise WrongTypeError from None
             raise StoreUnavailableError(type(error).__name__) from None
@@ -98,16 +108,25 @@ class StoreClient:
     def script(self, package: str, *names: str, repeatable: bool = True) -> ScriptCall:
         """Return a callable ``(keys, args)`` that runs ``lua/<name>.lua`` of ``package``.
 
-        Several names are joined in their order into one script. It is sent by its digest and
-        loaded again where the server does not know it (a restart, ``SCRIPT FLUSH``).
+        Several names are joined in their order into one script. It is sent by its digest, and
+        whole where the server does not know it (a restart, ``SCRIPT FLUSH``), which makes it known.
         """
         source = "\n".join(
             files(package).joinpath("lua", f"{name}.lua").read_text("utf-8") for name in names
         )
-        script: Script = self._redis.register_script(source)
+        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
         def run(keys: Sequence[str], args: Sequence[Argument]) -> Any:
-            return self.call(lambda _: script(keys=keys, args=args), repeatable=repeatable)
+            count = len(keys)
+            try:
+                return self.call(
+                    lambda client: client.evalsha(digest, count, *keys, *args),
+                    repeatable=repeatable,
+                )
+            except _UnknownScriptError:
+                return self.call(
+                    lambda client: client.eval(source, count, *keys, *args), repeatable=repeatable
+                )
 
         return run
 

@@ -46,9 +46,10 @@ class ApiViewSet(ViewSet):
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> Any:
-        if isinstance(response, Response):
-            return super().finalize_response(request, response, *args, **kwargs)
-        return response
+        if not isinstance(response, Response):
+            return response
+        response.headers.setdefault("Vary", "Accept")
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         if wants_nothing_but_json(request.META.get("HTTP_ACCEPT", "")):
@@ -57,8 +58,8 @@ class ApiViewSet(ViewSet):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        # Allow is for a 405 (RFC 9110, 10.2.1), which api/errors.py gives it.
-        return {"Vary": "Accept"} if self._for_browser() else {}
+        # Allow is for a 405 (RFC 9110, 10.2.1), which api/errors.py gives it; Vary is given below.
+        return {}
 
     def handle_exception(self, exc: Exception) -> Response:
         # api/errors.py makes the answer; a program's takes the short way too.

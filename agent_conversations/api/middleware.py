@@ -6,6 +6,8 @@ from corsheaders.middleware import CorsMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from sessions_store import deadline
+
 API_PREFIX = "/agent-conversations/api"
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -19,6 +21,19 @@ def no_store(get_response: GetResponse) -> GetResponse:
         if request.path_info.startswith(API_PREFIX):
             response.headers["Cache-Control"] = "no-store"
         return response
+
+    return answer
+
+
+def answer_in_time(get_response: GetResponse) -> GetResponse:
+    """Bound the time that a request may spend on Redis."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        deadline.begin()
+        try:
+            return get_response(request)
+        finally:
+            deadline.end()
 
     return answer
 

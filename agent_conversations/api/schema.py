@@ -7,6 +7,7 @@ out what every answer has, and may send ``null`` for an optional field, which no
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -130,6 +131,16 @@ _ERROR_COMPONENT: Json = {
 }
 
 
+_METHODS = ("get", "post", "patch", "delete")
+
+
+class ContractSchema(AutoSchema):
+    """drf-spectacular's schema of a view, which takes an action called list for a bare array."""
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return False
+
+
 def complete_schema(result: Json, **_: Any) -> Json:
     """drf-spectacular's hook: add our components, and name the path's parameter as the contract."""
     requested = _components(_Generator, "validation", _REQUESTED)
@@ -143,7 +154,9 @@ def complete_schema(result: Json, **_: Any) -> Json:
         path.replace("{conversation_id}", "{conversationId}"): item
         for path, item in result["paths"].items()
     }
-    for item in result["paths"].values():
+    for path, item in result["paths"].items():
+        # The order of a view's methods differs from process to process.
+        result["paths"][path] = {method: item[method] for method in _METHODS if method in item}
         for operation in item.values():
             operation["responses"] = dict(sorted(operation["responses"].items()))
             if "security" in operation:
@@ -230,12 +243,21 @@ def _instance(error: type[Exception], refused: tuple[str, str]) -> Exception:
     arguments: Mapping[type[Exception], tuple[Any, ...]] = {
         InvalidRequestError: (sentence, {field: [sentence]}),
         StoreUnavailableError: ("TimeoutError",),
-        CorruptRecordError: ("record of", EXAMPLE_ID),
+        CorruptRecordError: ("conversation", EXAMPLE_ID),
         ConversationExistsError: (EXAMPLE_ID,),
         ConversationFullError: (100_000,),
         UnsupportedMediaType: ("text/plain",),
     }
     return error(*arguments.get(error, ()))
+
+
+_RETRY_AFTER = OpenApiParameter(
+    "Retry-After",
+    {"type": "integer"},
+    OpenApiParameter.HEADER,
+    description="Seconds to wait; with store_unavailable and rate_limited.",
+    response=[429, 503],
+)
 
 
 def _parameters(operation: Operation) -> Iterable[OpenApiParameter]:
@@ -289,13 +311,7 @@ def _parameters(operation: Operation) -> Iterable[OpenApiParameter]:
             OpenApiParameter.PATH,
             description="The conversation's id.",
         )
-    yield OpenApiParameter(
-        "Retry-After",
-        {"type": "integer"},
-        OpenApiParameter.HEADER,
-        description="Seconds to wait; with store_unavailable and rate_limited.",
-        response=[429, 503],
-    )
+    yield _RETRY_AFTER
 
 
 _ID_PATTERN = ConversationId.__metadata__[-1].json_schema["pattern"]  # type: ignore[attr-defined]  # Annotated
@@ -328,6 +344,7 @@ def describe_health(operation_id: str, *, needs_redis: bool) -> dict[str, Any]:
     return {
         "operation_id": operation_id,
         "tags": ["health"],
+        "parameters": [_RETRY_AFTER] if needs_redis else [],
         "responses": {
             200: answer,
             **(_errors([StoreUnavailableError], ("", "")) if needs_redis else {}),

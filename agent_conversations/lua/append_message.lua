@@ -15,6 +15,7 @@ local created = redis.call('HGET', KEYS[1], 'createdAt')
 local count = redis.call('LLEN', KEYS[2])
 local position = redis.call('HGET', KEYS[3], ARGV[5])
 if position then
+  settle(redis.call('HGET', KEYS[1], 'lastAccessedAt'))
   local revision = redis.call('HGET', KEYS[1], 'revision')
   return { 'repeated', count, created, redis.call('LINDEX', KEYS[2], position), revision }
 end

@@ -23,8 +23,12 @@ end
 local function find_obstacle()
   local known = redis.pcall('HMGET', KEYS[1], 'schemaVersion', 'createdAt', 'lastAccessedAt')
   if known.err then
-    if redis.call('TYPE', KEYS[1]).ok == 'string' then
+    local kind = redis.call('TYPE', KEYS[1]).ok
+    if kind == 'string' then
       return { 'one_string', redis.call('GET', KEYS[1]) }
+    end
+    if kind == 'hash' or kind == 'none' then
+      return known -- not the record's fault: an error of the server's, and so the script's reply
     end
     return { 'corrupt' }
   end

@@ -6,13 +6,16 @@
 -- requestDigest), or an obstacle.
 local obstacle = find_obstacle()
 if not obstacle then
+  -- A first attempt that failed in its middle may have left the list without it.
+  settle(redis.call('HGET', KEYS[1], 'lastAccessedAt'))
   return whole('exists')
 end
 if obstacle[1] ~= 'missing' then
   return obstacle
 end
--- What an evicted or half-imported conversation of this id may have left must not come back.
-delete_all()
+-- First of all what a server that is out of memory refuses: it lets pass what follows a write.
 redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+-- What an evicted or half-imported conversation of this id may have left must not come back.
+redis.call('UNLINK', KEYS[2], KEYS[3])
 touch()
 return whole('created')

@@ -17,6 +17,7 @@ from redis.crc import key_slot
 from time_machine import Traveller
 
 from agent_conversations import keys
+from agent_conversations.cursors import encode_cursor
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationFullError,
@@ -432,6 +433,21 @@ def test_given_a_cursor_of_something_else_when_used_then_it_is_refused(
         assert list(refusal.value.details) == ["after"]
 
 
+@pytest.mark.parametrize(("position", "order"), [(0, "desc"), (2, "asc"), (99, "asc")])
+def test_given_a_cursor_at_the_end_when_used_then_the_page_is_empty_and_the_last(
+    conversations: ConversationRepository, position: int, order: SortOrder
+) -> None:
+    conversations.create(new("mine"))
+    for number in range(3):
+        conversations.append_message("mine", said(str(number)))
+
+    page = conversations.list_messages(
+        "mine", after=encode_cursor(position, "mine", order), order=order
+    )
+
+    assert (list(page.messages), page.next, page.total) == ([], None, 3)
+
+
 # --- Access ---------------------------------------------------------------------------------------
 
 
@@ -810,7 +826,7 @@ def test_given_the_revision_that_stands_when_changed_then_it_is_done(
     assert changed.revision != revision
 
 
-@pytest.mark.parametrize("kind", ["older", "none", "unknown", "part", "empty", "star"])
+@pytest.mark.parametrize("kind", ["older", "none", "unknown", "part", "longer", "empty", "star"])
 def test_given_another_revision_when_changed_then_it_is_refused_and_nothing_changes(
     conversations: ConversationRepository, kind: str
 ) -> None:
@@ -822,6 +838,7 @@ def test_given_another_revision_when_changed_then_it_is_refused_and_nothing_chan
         "none": [],
         "unknown": ["0" * 16],
         "part": [before.revision[:8]],
+        "longer": [f"0{before.revision}", f"{before.revision}0"],
         "empty": [""],
         "star": ["**"],
     }[kind]
@@ -1261,6 +1278,25 @@ def test_given_a_message_cut_off_behind_a_brace_when_read_then_it_is_corrupt(
         conversations.get("broken")
 
 
+@pytest.mark.parametrize("order", SORT_ORDERS)
+@pytest.mark.parametrize("stored", ["", "secret", "[]", '{"role":"user","con', '{"role":"user"}'])
+def test_given_a_broken_message_when_paged_then_its_page_is_corrupt_and_others_are_not(
+    conversations: ConversationRepository, raw_redis: Redis, stored: str, order: SortOrder
+) -> None:
+    conversations.create(new("broken"))
+    for text in ("first", "second", "third"):
+        conversations.append_message("broken", said(text))
+    raw_redis.lset(MESSAGES, 1, stored)
+
+    with pytest.raises(CorruptRecordError):
+        conversations.list_messages("broken", order=order)
+
+    page = conversations.list_messages("broken", limit=1, order=order)
+    assert [message.content for message in page.messages] == [
+        "first" if order == "asc" else "third"
+    ]
+
+
 def test_given_a_message_of_an_unknown_role_when_verified_then_it_is_corrupt(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
@@ -1429,7 +1465,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 def test_given_a_cluster_when_conversations_are_used_then_no_command_crosses_slots(
-    cluster: Redis,
+    cluster: Redis, clock: Traveller
 ) -> None:
     conversations = ConversationRepository(StoreClient(cluster), index_in_same_step=False)
     ids = ["a", "b", "c", "d"]
@@ -1450,7 +1486,9 @@ def test_given_a_cluster_when_conversations_are_used_then_no_command_crosses_slo
 
     assert listed_ids(conversations, sort_by="messageCount", sort_order="asc") == [*ids, "older"]
     assert listed_ids(conversations, sort_by="createdAt", sort_order="asc", limit=1) == ["older"]
+    clock.shift(1)
     assert conversations.get("d").message_count == 3
+    clock.shift(1)
     assert conversations.list_messages("c", limit=1).next
     assert listed_ids(conversations, limit=2) == ["c", "d"]
 

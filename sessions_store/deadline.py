@@ -1,0 +1,28 @@
+"""The time that one request may spend on Redis, however many commands it takes."""
+
+import threading
+import time
+
+from sessions_store.errors import StoreUnavailableError
+
+LAST_COMMAND_SECONDS = 1.2
+"""After this long no further command is begun. One command takes 1.2 s at the most (to connect, and
+to wait for the reply), 2.4 s where its connection breaks and it is sent once more."""
+
+_this_thread = threading.local()
+
+
+def begin() -> None:
+    """Start the clock for what this thread sends from now on; ``end`` stops it."""
+    _this_thread.began = time.monotonic()
+
+
+def end() -> None:
+    _this_thread.began = None
+
+
+def check() -> None:
+    """Raise ``StoreUnavailableError`` if it is too late to begin another command."""
+    began = getattr(_this_thread, "began", None)
+    if began is not None and time.monotonic() - began > LAST_COMMAND_SECONDS:
+        raise StoreUnavailableError("too slow")

@@ -1,0 +1,168 @@
+"""The service as shipped, in processes of its own, driven by wrk."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from config.env import PROJECT_DIR
+from tests.benchmarks.ratios import SESSION
+from tests.benchmarks.workplace import API, MESSAGE, Workplace
+
+CONNECTIONS = (1, 16)
+
+# Prints what is asked for as JSON: microseconds, requests, errors.
+_WRK_SCRIPT = """
+wrk.method = "%(method)s"
+wrk.body = %(body)s
+wrk.headers["Content-Type"] = "application/json"
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\nRESULT {"requests": %%d, "microseconds": %%d, "p50": %%d, "p99": %%d, "errors": %%d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What wrk measured of one route; latencies in milliseconds."""
+
+    route: str
+    connections: int
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+
+
+@dataclass(frozen=True)
+class Service:
+    port: int
+    pid: int
+
+    def worker_kib(self) -> int:
+        """Return the resident memory of the workers together."""
+        total = 0
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):
+                fields = dict(
+                    line.split(":", 1) for line in status.read_text().splitlines() if ":" in line
+                )
+                if int(fields["PPid"]) == self.pid and "python" in fields["Name"]:
+                    total += int(fields["VmRSS"].split()[0])
+        return total
+
+
+@contextmanager
+def service(redis_url: str) -> Iterator[Service]:
+    """Run ``manage.py serve`` with as many workers as cores."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with TemporaryDirectory() as folder:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "REDIS_URL": redis_url,
+            "DATA_DIR": folder,
+            "PORT": str(port),
+            "ELEVENLABS_AGENT_ENABLED": "true",
+            "WORKERS": os.environ.get("WORKERS", str(os.cpu_count() or 1)),
+            "LOG_LEVEL": "WARNING",
+        }
+        for name in ("THREADS",):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve"],
+            cwd=PROJECT_DIR,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            _wait_until_up(port)
+            yield Service(port, process.pid)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait_until_up(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+            connection.request("GET", "/health/live")
+            connection.getresponse().read()
+            return
+        time.sleep(0.1)
+    raise RuntimeError("the service did not start")
+
+
+@dataclass(frozen=True)
+class Route:
+    name: str
+    method: str
+    path: str
+    body: str | None = None
+
+
+def drive(running: Service, route: Route, *, connections: int, seconds: float) -> Throughput:
+    """Load one route from one thread of wrk."""
+    with TemporaryDirectory() as folder:
+        script = Path(folder) / "route.lua"
+        quoted = "nil" if route.body is None else f"[==[{route.body}]==]"
+        script.write_text(_WRK_SCRIPT % {"method": route.method, "body": quoted})
+        output = subprocess.run(
+            [
+                "wrk",
+                "--threads=1",
+                f"--connections={connections}",
+                f"--duration={seconds:.0f}s",
+                f"--script={script}",
+                f"http://127.0.0.1:{running.port}{route.path}",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    found = json.loads(output.partition("RESULT ")[2])
+    return Throughput(
+        route.name,
+        connections,
+        found["requests"] / (found["microseconds"] / 1e6),
+        found["p50"] / 1e3,
+        found["p99"] / 1e3,
+        found["errors"],
+    )
+
+
+def routes(place: Workplace) -> list[Route]:
+    """Return what is driven, after making what it needs."""
+    message = json.dumps({"role": MESSAGE.role, "content": MESSAGE.content, "source": "voice"})
+    place.conversation("bench-0", 0)
+    place.conversation("bench-100", 100)
+    place.conversation("bench-1000", 1_000)
+    place.conversation("bench-append", 0)
+    place.many("bench-list", 1_000, messages=10)
+    return [
+        Route("read, empty", "GET", f"{API}/bench-0"),
+        Route("read, 100 messages", "GET", f"{API}/bench-100"),
+        Route("read, 1,000 messages", "GET", f"{API}/bench-1000"),
+        Route("append", "POST", f"{API}/bench-append/message", message),
+        Route("create", "POST", f"{API}/new", '{"agentId": "agent_1"}'),
+        Route("list, 20 of 1,000", "GET", f"{API}/list?limit=20&sortBy=createdAt"),
+        Route("register a session", "POST", f"{API}/bench-0/session", json.dumps(SESSION)),
+        Route("see a session", "GET", f"{API}/bench-0/session"),
+        Route("live (no Redis)", "GET", "/health/live"),
+    ]

@@ -1,0 +1,97 @@
+"""What was measured, for people: tables and charts."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.over_http import Throughput
+from tests.benchmarks.ratios import Ratio
+
+
+def print_ratios(console: Console, ratios: Sequence[Ratio]) -> None:
+    table = Table(title="Ratios (medians of interleaved rounds)")
+    table.add_column("what", overflow="fold")
+    for column in ("measured", "target", "of", "over", "unit"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for ratio in ratios:
+        sign = "≤" if ratio.at_most else "≥"
+        table.add_row(
+            ratio.name,
+            f"{ratio.value:.2f}",
+            f"{sign} {ratio.target:g}",
+            f"{ratio.one:,.0f}",
+            f"{ratio.other:,.0f}",
+            ratio.unit,
+            "kept" if ratio.kept else "[bold red]short[/]",
+        )
+    console.print(table)
+
+
+def print_throughput(console: Console, found: Sequence[Throughput]) -> None:
+    table = Table(title="Over HTTP (wrk on the same machine)")
+    table.add_column("route")
+    for column in ("connections", "requests/s", "p50 ms", "p99 ms", "errors"):
+        table.add_column(column, justify="right")
+    for one in found:
+        table.add_row(
+            one.route,
+            str(one.connections),
+            f"{one.requests_per_second:,.0f}",
+            f"{one.p50_ms:.2f}",
+            f"{one.p99_ms:.2f}",
+            str(one.errors),
+        )
+    console.print(table)
+
+
+def write(folder: Path, ratios: Sequence[Ratio], throughput: Sequence[Throughput]) -> None:
+    """Write ``results.json`` and the charts into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "ratios": [ratio.as_json() for ratio in ratios],
+        "throughput": [asdict(one) for one in throughput],
+    }
+    (folder / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    rows = [(one.route, one.requests_per_second) for one in throughput if one.connections == 16]
+    (folder / "throughput.svg").write_text(
+        bars("Requests per second, 16 connections", rows, "{:,.0f}")
+    )
+    plain = [
+        (ratio.name.replace(" over the plain way, at", ","), ratio.value)
+        for ratio in ratios
+        if "plain way" in ratio.name
+    ]
+    (folder / "plain-way.svg").write_text(
+        bars("Times faster than one JSON string a conversation", plain, "{:.1f} times")
+    )
+
+
+def bars(title: str, rows: Sequence[tuple[str, float]], number: str) -> str:
+    """Return a bar chart as SVG, readable on light and dark pages."""
+    widest = max(value for _, value in rows)
+    height = 44 + 28 * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {height}" role="img">',
+        f"<title>{title}</title>",
+        "<style>text{font:13px system-ui,sans-serif;fill:#57606a}</style>",
+        "<style>@media(prefers-color-scheme:dark){text{fill:#c9d1d9}}</style>",
+        f'<text x="8" y="22" font-weight="600">{title}</text>',
+    ]
+    for position, (name, value) in enumerate(rows):
+        top = 36 + 28 * position
+        width = max(2, round(300 * value / widest))
+        parts.append(f'<text x="8" y="{top + 15}">{name}</text>')
+        parts.append(f'<rect x="330" y="{top}" width="{width}" height="20" rx="3" fill="#2f81f7"/>')
+        parts.append(f'<text x="{338 + width}" y="{top + 15}">{number.format(value)}</text>')
+    return "\n".join([*parts, "</svg>", ""])

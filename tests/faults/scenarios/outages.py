@@ -1,0 +1,419 @@
+"""Redis does not do its work, in seven ways: every route says so in time, or tells the truth."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from statistics import median
+
+from redis import Redis
+
+from agent_conversations import keys
+from sessions_store.keys import session_key
+from tests.faults.client import Answer, Api
+from tests.faults.result import ANSWER_SECONDS, RECOVERY_SECONDS, Advance, Result, ignore
+from tests.faults.servers import RedisServer, Rig
+
+LIVE_SECONDS = 0.5
+"""The process answers that it is alive within this time, whatever Redis does."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One of the ten, by its operation id.
+
+    ``is_true`` looks whether an answer that tells of success says what stands in Redis.
+    """
+
+    operation: str
+    send: Callable[[Api], Answer]
+    success: tuple[int, ...]
+    is_true: Callable[["Redis", Answer], bool]
+    writes: bool = False
+    success_again: tuple[int, ...] = ()
+    """What else tells of success where the request is sent once more."""
+
+
+def _has_message(redis: "Redis", message_id: str) -> bool:
+    return bool(redis.hexists(keys.message_ids_key("talk"), message_id))
+
+
+ROUTES = (
+    Route(
+        "listAgentConversations",
+        lambda api: api.list(),
+        (200,),
+        # With or without the one that is created and the one that is deleted meanwhile.
+        lambda redis, answer: 1 <= answer.body["pagination"]["total"] <= 3,
+    ),
+    Route(
+        "createAgentConversation",
+        lambda api: api.create("created"),
+        (200, 201),
+        lambda redis, answer: bool(redis.exists(keys.conversation_key("created"))),
+        writes=True,
+    ),
+    Route(
+        "getAgentConversation",
+        lambda api: api.get("talk"),
+        (200,),
+        lambda redis, answer: len(answer.body["messages"]) in (1, 2),
+    ),
+    Route(
+        "updateAgentConversation",
+        lambda api: api.update("talk", {"agentId": "changed"}),
+        (200,),
+        lambda redis, answer: redis.hget(keys.conversation_key("talk"), "agentId") == b"changed",
+        writes=True,
+    ),
+    Route(
+        "deleteAgentConversation",
+        lambda api: api.delete("deleted"),
+        (204,),
+        lambda redis, answer: not redis.exists(*keys.record_keys("deleted")),
+        writes=True,
+        success_again=(404,),
+    ),
+    Route(
+        "addAgentMessage",
+        lambda api: api.append("talk", "second"),
+        (200, 201),
+        lambda redis, answer: _has_message(redis, "second"),
+        writes=True,
+    ),
+    Route(
+        "listAgentMessages",
+        lambda api: api.messages("talk"),
+        (200,),
+        lambda redis, answer: answer.body["pagination"]["total"] in (1, 2),
+    ),
+    Route(
+        "registerAgentSession",
+        lambda api: api.register("created", "new-tab"),
+        (201,),
+        lambda redis, answer: b"new-tab" in (redis.get(session_key("created")) or b""),
+        writes=True,
+    ),
+    Route(
+        "getAgentSession",
+        lambda api: api.session("talk"),
+        (200,),
+        lambda redis, answer: bool(answer.body["sessionId"] == "tab"),
+    ),
+    Route(
+        "deleteAgentSession",
+        lambda api: api.unregister("deleted"),
+        (204,),
+        lambda redis, answer: not redis.exists(session_key("deleted")),
+        writes=True,
+    ),
+)
+
+ALL = frozenset(route.operation for route in ROUTES)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """``may_answer``: the routes that can do their work nevertheless, and then tell the truth."""
+
+    fault: str
+    caused_by: str
+    cause: Callable[[RedisServer], AbstractContextManager[None]]
+    may_answer: frozenset[str] = frozenset()
+    may_answer_again: frozenset[str] = frozenset()
+    """Further routes that can answer when the same request is sent once more."""
+    passes: int = 1
+    """How often all ten are sent at the same moment."""
+    is_slow: bool = False
+
+
+OUTAGES = {
+    "refused": Outage("Redis refuses connections", "SIGKILL", RedisServer.refusing),
+    "hanging": Outage("Redis hangs", "SIGSTOP", RedisServer.hanging, is_slow=True),
+    "restarting": Outage(
+        "Redis restarts", "SIGKILL and a start", RedisServer.restarting, may_answer=ALL, passes=8
+    ),
+    "loading": Outage("Redis loads its data", "`key-load-delay`", RedisServer.loading),
+    "read_only": Outage(
+        "Redis is a read-only replica",
+        "`REPLICAOF`",
+        RedisServer.read_only,
+        may_answer=frozenset({"listAgentConversations", "getAgentSession"}),
+    ),
+    "out_of_memory": Outage(
+        "Redis is out of memory",
+        "`maxmemory 1`, `noeviction`",
+        RedisServer.out_of_memory,
+        # What reads without writing needs no memory, and what deletes gives some back.
+        may_answer=frozenset(
+            {
+                "listAgentConversations",
+                "getAgentSession",
+                "deleteAgentSession",
+                "deleteAgentConversation",
+            }
+        ),
+    ),
+    "failing_at_once": Outage(
+        "A script fails at its first command", "ACL denies a command", RedisServer.failing_at_once
+    ),
+    "failing_scripts": Outage(
+        "A script fails in its middle",
+        "ACL denies a command",
+        RedisServer.failing_scripts,
+        # It fails at the list, the last of what it writes: the message has been stored.
+        may_answer_again=frozenset({"addAgentMessage"}),
+    ),
+}
+
+
+def outage(
+    rig: Rig,
+    kind: Outage,
+    *,
+    repeats: int = 1,
+    one_by_one: bool = False,
+    advance: Advance = ignore,
+) -> Result:
+    """All ten routes during the outage; then the next request, and the writes once more.
+
+    Args:
+        one_by_one: call the routes one after the other as well, each after the service's pause.
+    """
+    result = Result(kind.fault, kind.caused_by)
+    recovery = []
+    for _ in range(repeats):
+        prepare(rig)
+        with kind.cause(rig.redis):
+            answers = _send_at_once(rig.api, kind.passes)
+            if one_by_one:
+                answers += _send_one_by_one(rig.api, kind)
+        recovery.append(_recover(rig.api, result))
+        with rig.redis.client() as redis:
+            for route, answer in answers[: len(ROUTES)]:
+                judge(result, route, answer, redis, may_answer=kind.may_answer)
+            for route, answer in answers[len(ROUTES) :]:
+                again = replace(route, success=route.success + route.success_again)
+                may_answer = kind.may_answer | kind.may_answer_again
+                judge(result, again, answer, redis, may_answer=may_answer)
+            _write_again(rig.api, redis, result)
+        result.repeats += 1
+        advance()
+    result.figures["slowest_recovery"] = max(recovery)
+    return result
+
+
+def prepare(rig: Rig) -> None:
+    """Store what the routes are about."""
+    rig.settle()
+    for answer in (
+        rig.api.create("talk"),
+        rig.api.append("talk", "first"),
+        rig.api.register("talk", "tab"),
+        rig.api.create("deleted"),
+        rig.api.register("deleted", "tab"),
+    ):
+        assert answer.succeeded, f"not ready for a fault: {answer}"
+
+
+def _send_at_once(api: Api, passes: int) -> list[tuple[Route, Answer]]:
+    answers: list[tuple[Route, Answer]] = []
+    with ThreadPoolExecutor(len(ROUTES)) as pool:
+        for number in range(passes):
+            time.sleep(0.02 if number else 0.0)
+            answers += zip(ROUTES, pool.map(lambda route: route.send(api), ROUTES), strict=True)
+    return answers
+
+
+def _send_one_by_one(api: Api, kind: Outage) -> list[tuple[Route, Answer]]:
+    answers = []
+    for route in ROUTES:
+        if kind.is_slow:
+            time.sleep(0.6)  # after its pause, the service asks Redis again
+        answers.append((route, route.send(api)))
+    return answers
+
+
+def _recover(api: Api, result: Result) -> float:
+    """Ask until the service has noticed that Redis is back; return the seconds that it took."""
+    back = time.monotonic()
+    while True:
+        answer = api.get("talk")
+        seconds = time.monotonic() - back
+        if answer.succeeded or seconds > 4 * RECOVERY_SECONDS:
+            break
+        if not answer.is_unavailable:
+            result.problems.append(f"after the fault: {answer}")
+        time.sleep(0.02)
+    if seconds > RECOVERY_SECONDS:
+        result.problems.append(f"{seconds:.2f} s after Redis was back: {answer}")
+    return seconds
+
+
+def judge(
+    result: Result, route: Route, answer: Answer, redis: "Redis", *, may_answer: frozenset[str]
+) -> None:
+    """Count an answer: it must be the 503 of an outage, or, of some routes, the truth."""
+    result.attempted += 1
+    result.slowest_seconds = max(result.slowest_seconds, answer.seconds)
+    if answer.is_unavailable:
+        return
+    if route.operation not in may_answer or answer.status not in route.success:
+        result.problems.append(f"{route.operation}: {answer}")
+        return
+    result.acknowledged += 1
+    if route.is_true(redis, answer):
+        result.found += 1
+    else:
+        result.lost += 1
+        result.problems.append(f"{route.operation}: {answer}, and it is not so")
+
+
+def _write_again(api: Api, redis: "Redis", result: Result) -> None:
+    """Repeat the writes with their handles: each counts once, however often it got through."""
+    for route in ROUTES:
+        if route.writes:
+            answer = route.send(api)
+            # It may have been deleted by the request that was answered with a 503.
+            success = route.success + route.success_again
+            if answer.status not in success or not route.is_true(redis, answer):
+                result.problems.append(f"{route.operation}, once Redis was back: {answer}")
+    messages = api.messages("talk").body["messages"]
+    ids = [message["messageId"] for message in messages]
+    result.doubled += len(ids) - len(set(ids))
+    if ids[:2] != ["first", "second"]:
+        result.problems.append(f"the messages are {ids}")
+    listed = api.list().body
+    if sorted(one["conversationId"] for one in listed["conversations"]) != ["created", "talk"]:
+        result.problems.append("the list is not what stands in Redis")
+
+
+# --- Many clients while Redis hangs ---------------------------------------------------------------
+
+_CROWD: tuple[Callable[[Api, str], Answer], ...] = (
+    lambda api, name: api.append("talk", name),
+    lambda api, _: api.list(),
+    lambda api, _: api.session("talk"),
+    lambda api, _: api.get("talk"),
+)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    began: float
+    answer: Answer
+
+
+def crowd_while_hanging(
+    rig: Rig,
+    *,
+    clients: int = 64,
+    repeats: int = 1,
+    hang_seconds: float = 3.0,
+    advance: Advance = ignore,
+) -> Result:
+    """``clients`` ask without pause while Redis hangs, and someone asks for ``/health/live``."""
+    result = Result(f"Redis hangs under {clients} clients", "SIGSTOP")
+    for _ in range(repeats):
+        prepare(rig)
+        _hang_once(rig, result, clients, hang_seconds)
+        result.repeats += 1
+        advance()
+    return result
+
+
+def _hang_once(rig: Rig, result: Result, clients: int, hang_seconds: float) -> None:
+    over = threading.Event()
+
+    def ask(number: int) -> list[_Timed]:
+        timed: list[_Timed] = []
+        while not over.is_set():
+            send = _CROWD[(number + len(timed)) % len(_CROWD)]
+            timed.append(_Timed(time.monotonic(), send(rig.api, f"{number}-{len(timed)}")))
+            over.wait(0.05)
+        return timed
+
+    def ask_whether_alive() -> list[_Timed]:
+        timed: list[_Timed] = []
+        while not over.is_set():
+            timed.append(_Timed(time.monotonic(), rig.api.send("GET", "/health/live")))
+            over.wait(0.02)
+        return timed
+
+    with ThreadPoolExecutor(clients + 1) as pool:
+        alive = pool.submit(ask_whether_alive)
+        crowd = [pool.submit(ask, number) for number in range(clients)]
+        try:
+            time.sleep(0.5)
+            with rig.redis.hanging():
+                began = time.monotonic()
+                time.sleep(hang_seconds)
+                ended = time.monotonic()
+            _recover(rig.api, result)
+        finally:
+            over.set()
+        answers = [timed for client in crowd for timed in client.result()]
+        checks = alive.result()
+
+    during = [timed.answer for timed in answers if began <= timed.began < ended]
+    # The first wave has waited for its timeout of 1 s; a second may have had to wait for it.
+    later = [timed.answer for timed in answers if began + 1.5 <= timed.began < ended]
+    for answer in during:
+        if not (answer.is_unavailable or answer.succeeded):
+            result.problems.append(f"while Redis hung: {answer}")
+    for timed in checks:
+        if timed.answer.status != 200 or timed.answer.seconds > LIVE_SECONDS:
+            result.problems.append(f"/health/live: {timed.answer}")
+    # One request asks whether Redis is back, and waits for it; the others are refused at once.
+    waited = sum(answer.seconds > 0.5 for answer in later)
+    if waited > 1 + hang_seconds:
+        result.problems.append(f"{waited} requests waited after the first timeouts")
+    if len(later) < clients:
+        result.problems.append(f"only {len(later)} answers after the first timeouts: a pile-up")
+    result.attempted += len(answers)
+    result.slowest_seconds = max(
+        [result.slowest_seconds, *(timed.answer.seconds for timed in answers)]
+    )
+    _count_acknowledged(rig, result, answers)
+    figures = {
+        "slowest /health/live": max(timed.answer.seconds for timed in checks),
+        "median after the first timeouts": median([answer.seconds for answer in later] or [0.0]),
+        "slowest after the first timeouts": max([answer.seconds for answer in later] or [0.0]),
+        "answers after the first timeouts (count)": len(later),
+        "of these, waited for Redis (count)": waited,
+    }
+    for name, value in figures.items():
+        result.figures[name] = max(result.figures.get(name, 0.0), value)
+
+
+def _count_acknowledged(rig: Rig, result: Result, answers: Sequence[_Timed]) -> None:
+    acknowledged = {
+        timed.answer.body["messageId"]
+        for timed in answers
+        if timed.answer.succeeded and "messageCount" in timed.answer.body
+    }
+    stored = read_message_ids(rig.api, "talk")
+    result.acknowledged += len(acknowledged)
+    result.found += len(acknowledged & set(stored))
+    result.lost += len(acknowledged - set(stored))
+    result.doubled += len(stored) - len(set(stored))
+
+
+def read_message_ids(api: Api, conversation_id: str) -> list[str]:
+    """Return the ids of all messages in their order, page by page; none of what is not there."""
+    found: list[str] = []
+    query: dict[str, object] = {"limit": 500}
+    deadline = time.monotonic() + 4 * ANSWER_SECONDS
+    while True:
+        answer = api.messages(conversation_id, **query)
+        if answer.status == 200:
+            found += [message["messageId"] for message in answer.body["messages"]]
+            if "next" not in answer.body["pagination"]:
+                return found
+            query["after"] = answer.body["pagination"]["next"]
+        elif answer.status == 404:
+            return []
+        elif not answer.is_unavailable or time.monotonic() > deadline:
+            raise RuntimeError(f"the messages cannot be read: {answer}")

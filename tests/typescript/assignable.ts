@@ -1,0 +1,66 @@
+// Compiles only if the types made from openapi.yaml are the contract's, in both directions.
+
+import type { Answers, Types } from "./contract.js";
+import type { components, operations } from "./schema.js";
+
+type Agrees<Promised, Described> = [Promised] extends [Described]
+  ? [Described] extends [Promised]
+    ? Identical<Promised, Described> extends true
+      ? "agrees"
+      : "an optional field is in only one of the two"
+    : "what the schema describes is not what the contract promises"
+  : "what the contract promises is not what the schema describes";
+
+// Assignability overlooks an optional field that one side lacks; identity does not.
+type Identical<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+
+type Body<Response> = Response extends { content: { "application/json": infer Content } }
+  ? Content
+  : never;
+
+type Schemas = components["schemas"];
+
+export const components_agree: {
+  [Name in keyof Types]: Name extends keyof Schemas
+    ? Agrees<Types[Name], Schemas[Name]>
+    : "the schema has no component of this name";
+} = {
+  AgentMessage: "agrees",
+  AgentMessageRequest: "agrees",
+  AgentConversation: "agrees",
+  AgentConversationList: "agrees",
+  AgentConversationCreated: "agrees",
+  AgentMessageAdded: "agrees",
+  AgentMessagePage: "agrees",
+  AgentSessionRegistered: "agrees",
+  AgentSessionStatus: "agrees",
+  Error: "agrees",
+};
+
+type Failures<Responses> = Exclude<keyof Responses, 200 | 201 | 204>;
+
+type AnswersAgree<Promised, Responses> = {
+  [Status in keyof Promised]: Status extends keyof Responses
+    ? Agrees<Promised[Status], Body<Responses[Status]>>
+    : "the schema has no such answer";
+} & {
+  errors: Agrees<Types["Error"], Body<Responses[Failures<Responses>]>>;
+};
+
+export const answers_agree: {
+  [Id in keyof Answers]: Id extends keyof operations
+    ? AnswersAgree<Answers[Id], operations[Id]["responses"]>
+    : "the schema has no operation of this id";
+} = {
+  listAgentConversations: { 200: "agrees", errors: "agrees" },
+  createAgentConversation: { 201: "agrees", 200: "agrees", errors: "agrees" },
+  getAgentConversation: { 200: "agrees", errors: "agrees" },
+  updateAgentConversation: { 200: "agrees", errors: "agrees" },
+  deleteAgentConversation: { 204: "agrees", errors: "agrees" },
+  addAgentMessage: { 201: "agrees", 200: "agrees", errors: "agrees" },
+  listAgentMessages: { 200: "agrees", errors: "agrees" },
+  registerAgentSession: { 201: "agrees", errors: "agrees" },
+  getAgentSession: { 200: "agrees", errors: "agrees" },
+  deleteAgentSession: { 204: "agrees", errors: "agrees" },
+};

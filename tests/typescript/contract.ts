@@ -1,0 +1,137 @@
+// What clients are promised, written out by hand. Not generated: it is what the schema has to meet.
+
+export interface AgentMessage {
+  role: "user" | "assistant" | "system" | "tool";
+  content: string;
+  timestamp: string;
+  source?: "voice" | "text" | "user_input" | "agent_response" | "tool_output" | "system_event";
+  messageId: string;
+  toolName?: string;
+  toolArgs?: Record<string, unknown>;
+  toolOutput?: string;
+  status?: "pending" | "completed" | "failed";
+}
+
+/** In a request, `null` means the same as leaving an optional field out. */
+export interface AgentMessageRequest {
+  role: AgentMessage["role"];
+  content: string;
+  timestamp?: string | null;
+  source?: Exclude<AgentMessage["source"], undefined> | null;
+  messageId?: string | null;
+  toolName?: string | null;
+  toolArgs?: Record<string, unknown> | null;
+  toolOutput?: string | null;
+  status?: Exclude<AgentMessage["status"], undefined> | null;
+}
+
+export interface AgentConversation {
+  conversationId: string;
+  messages: AgentMessage[];
+  createdAt: string;
+  lastAccessedAt: string;
+  agentId?: string;
+  metadata?: Record<string, unknown>;
+}
+
+export interface AgentConversationList {
+  conversations: AgentConversation[];
+  pagination: { total: number; limit: number; offset: number; hasMore: boolean };
+}
+
+export interface AgentConversationCreated {
+  success: true;
+  conversationId: string;
+  message: string;
+  conversation: AgentConversation;
+}
+
+export interface AgentMessageAdded {
+  success: true;
+  conversationId: string;
+  message: string;
+  messageId: string;
+  messageCount: number;
+}
+
+export interface AgentMessagePage {
+  messages: AgentMessage[];
+  pagination: { total: number; limit: number; hasMore: boolean; next?: string };
+}
+
+export interface AgentSessionRegistered {
+  success: true;
+  message: string;
+  conversationId: string;
+  sessionId?: string;
+  createdAt: string;
+  ttl: number;
+}
+
+export interface AgentSessionStatus {
+  conversationId: string;
+  sessionId?: string;
+  transport?: "webrtc" | "websocket";
+  createdAt: string;
+  ttl: number;
+  expiresInSeconds: number;
+}
+
+export interface Error {
+  success: false;
+  error: string;
+  code:
+    | "conversation_exists"
+    | "conversation_full"
+    | "conversation_not_found"
+    | "corrupt_record"
+    | "feature_disabled"
+    | "internal_error"
+    | "invalid_request"
+    | "message_conflict"
+    | "method_not_allowed"
+    | "not_acceptable"
+    | "not_authenticated"
+    | "not_found"
+    | "precondition_failed"
+    | "rate_limited"
+    | "request_too_large"
+    | "session_not_found"
+    | "store_unavailable"
+    | "unsupported_media_type";
+  /** Only with `invalid_request`. */
+  details?: Record<string, string[]>;
+  /** Only with `feature_disabled`, as is `message`. */
+  enabled?: false;
+  message?: string;
+  /** Only of health. */
+  advice?: Record<string, string>;
+}
+
+/** By name, as the schema's components have to be called. */
+export interface Types {
+  AgentMessage: AgentMessage;
+  AgentMessageRequest: AgentMessageRequest;
+  AgentConversation: AgentConversation;
+  AgentConversationList: AgentConversationList;
+  AgentConversationCreated: AgentConversationCreated;
+  AgentMessageAdded: AgentMessageAdded;
+  AgentMessagePage: AgentMessagePage;
+  AgentSessionRegistered: AgentSessionRegistered;
+  AgentSessionStatus: AgentSessionStatus;
+  Error: Error;
+}
+
+/** By operation id: the status of success and the body of that answer; `never` for none. */
+export interface Answers {
+  listAgentConversations: { 200: AgentConversationList };
+  createAgentConversation: { 201: AgentConversationCreated; 200: AgentConversationCreated };
+  getAgentConversation: { 200: AgentConversation };
+  updateAgentConversation: { 200: AgentConversation };
+  deleteAgentConversation: { 204: never };
+  addAgentMessage: { 201: AgentMessageAdded; 200: AgentMessageAdded };
+  listAgentMessages: { 200: AgentMessagePage };
+  registerAgentSession: { 201: AgentSessionRegistered };
+  getAgentSession: { 200: AgentSessionStatus };
+  deleteAgentSession: { 204: never };
+}
