@@ -184,6 +184,7 @@ class ConversationRepository:
         if status == b"exists":
             if stored.get(b"requestDigest") != digest.encode():
                 raise ConversationExistsError(conversation_id)
+            self._indexed(conversation)
             # Its revision tells a creation whose reply was lost, and which was sent again, from
             # one that an earlier request made.
             return Created(conversation, replayed=conversation.revision != revision)
@@ -230,6 +231,7 @@ class ConversationRepository:
         if status == b"full":
             raise ConversationFullError(self._max_messages)
         count, created_at = int(reply[0]), int(reply[1])
+        self._index(conversation_id, created_at, now, count)
         if status == b"repeated":
             stored = decode_message(conversation_id, reply[2]).to_wire()
             if message.timestamp is None:
@@ -237,7 +239,6 @@ class ConversationRepository:
             if json_codec.canonical(stored) != json_codec.canonical(wire):
                 raise MessageConflictError
             return Appended(complete.message_id, count, replayed=reply[3] != revision.encode())
-        self._index(conversation_id, created_at, now, count)
         return Appended(complete.message_id, count, replayed=False)
 
     def list_messages(

@@ -6,8 +6,8 @@ import time
 from sessions_store.errors import StoreUnavailableError
 
 LAST_COMMAND_SECONDS = 1.2
-"""After this long no further command is begun. One command takes 1.2 s at the most (to connect, and
-to wait for the reply), 2.4 s where its connection breaks and it is sent once more."""
+"""After this long no further command is begun, nor one sent again whose connection broke. One takes
+1.2 s at the most: to connect, and to wait for the reply."""
 
 _this_thread = threading.local()
 

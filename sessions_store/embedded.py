@@ -11,14 +11,16 @@ when that process ends in whatever way. One server a data folder: a lock file sa
 import fcntl
 import hashlib
 import importlib.util
+import logging
 import os
 import platform
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -27,12 +29,15 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sessions_store.parent_process import end_with_parent
+from sessions_store import parent_process
 
 # sun_path has 108 bytes on Linux (104 on macOS), the closing NUL included.
 _MAX_SOCKET_PATH_BYTES = 103
 _START_SECONDS = 30.0
 """A long append-only file is loaded before the server answers."""
+
+
+_logger = logging.getLogger(__name__)
 
 
 class EmbeddedServerError(Exception):
@@ -91,12 +96,30 @@ class EmbeddedServer:
         self.url = server_url(self.data_dir)
         self._options = options or {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopping_lock = threading.Lock()
         self._lock: IO[str] | None = None
 
     @property
     def pid(self) -> int:
         assert self._process is not None  # noqa: S101  # for mypy: only asked while it runs
         return self._process.pid
+
+    def keep_running(self) -> None:
+        """Start the server again whenever it ends before ``stop``, from a thread of its own."""
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while (process := self._process) is not None:
+            process.wait()
+            with self._stopping_lock:
+                if self._process is not process:
+                    return  # stopped on purpose
+                _logger.error("The bundled Valkey server ended and is started again")
+                try:
+                    self._launch()
+                except EmbeddedServerError:
+                    _logger.exception("The bundled Valkey server cannot be started again")
+                    return
 
     def start(self) -> None:
         """Start the server and wait until it answers.
@@ -116,13 +139,14 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Let the server save and leave; return when it has."""
-        if self._process is not None:
-            if self._process.poll() is None:
+        with self._stopping_lock:
+            process, self._process = self._process, None
+        if process is not None:
+            if process.poll() is None:
                 # A stopped (SIGSTOP) process does not see SIGTERM.
-                self._process.send_signal(signal.SIGCONT)
-                self._process.terminate()
-            self._process.wait()
-            self._process = None
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            process.wait()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -185,7 +209,10 @@ class EmbeddedServer:
             self.socket.unlink()
         assert self._lock is not None  # noqa: S101  # taken before
         self._process = subprocess.Popen(  # noqa: S603  # our own binary and options
-            [str(server_binary()), *arguments],
+            [
+                *(sys.executable, "-I", "-S", parent_process.__file__, str(os.getpid())),
+                *(str(server_binary()), *arguments),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -193,7 +220,6 @@ class EmbeddedServer:
             start_new_session=True,
             # The server holds the lock too, so that a folder stays taken until it has left.
             pass_fds=[self._lock.fileno()],
-            preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509  # one system call
         )
         self._wait_until_ready(self._process)
 

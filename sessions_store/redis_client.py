@@ -89,6 +89,7 @@ class StoreClient:
             except redis.ConnectionError:
                 if not repeatable:
                     raise
+                deadline.check()
                 result = command(self._redis)
         except redis.TimeoutError as error:
             self._admission.timed_out()

@@ -15,15 +15,20 @@ local created = redis.call('HGET', KEYS[1], 'createdAt')
 local count = redis.call('LLEN', KEYS[2])
 local position = redis.call('HGET', KEYS[3], ARGV[5])
 if position then
-  settle(redis.call('HGET', KEYS[1], 'lastAccessedAt'))
+  touch() -- a first attempt that failed in its middle may have left the list without it
   local revision = redis.call('HGET', KEYS[1], 'revision')
   return { 'repeated', count, created, redis.call('LINDEX', KEYS[2], position), revision }
 end
 if count >= tonumber(ARGV[8]) then
   return { 'full' }
 end
-redis.call('RPUSH', KEYS[2], ARGV[6])
+-- The id first: a message that stood there without it would be appended again by a repetition.
 redis.call('HSET', KEYS[3], ARGV[5], count)
+local pushed = redis.pcall('RPUSH', KEYS[2], ARGV[6])
+if type(pushed) == 'table' then
+  redis.call('HDEL', KEYS[3], ARGV[5])
+  return pushed -- the server's error
+end
 redis.call('HSET', KEYS[1], 'revision', ARGV[7])
 redis.call('HINCRBY', KEYS[1], 'messageBytes', #ARGV[6])
 touch()

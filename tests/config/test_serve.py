@@ -32,6 +32,7 @@ class Service:
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.port = free_port()
+        self.data_dir = data_dir
         self.output = data_dir.parent / f"{data_dir.name}.log"
         environment = {
             "PATH": os.environ["PATH"],
@@ -98,6 +99,16 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip().partition("3")[0]
+
+
+def kept_on_disk(service: Service) -> bool:
+    """Tell whether the append-only file, written each second, has the conversation."""
+    files = service.data_dir.glob("appendonlydir/*.incr.aof")
+    return any(b"c-1" in file.read_bytes() for file in files)
+
+
 def is_gone(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -157,6 +168,23 @@ def test_killed_it_leaves_no_process_behind_and_starts_again(
     eventually(lambda: all(map(is_gone, children)))
     eventually(lambda: is_free(service.port))
     assert start().until_up().request("GET", f"{API}/c-1")[0] == 200
+
+
+def test_the_bundled_server_is_started_again_when_it_alone_is_killed(
+    start: Callable[..., Service],
+) -> None:
+    service = start().until_up()
+    service.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
+    eventually(lambda: kept_on_disk(service))
+    server = next(pid for pid in children_of(service.process.pid) if name_of(pid) != "python")
+
+    os.kill(server, signal.SIGKILL)
+
+    eventually(lambda: is_gone(server))
+    eventually(lambda: service.request("GET", f"{API}/c-1")[0] == 200)
+    service.end()
+    assert service.process.returncode == 0
+    assert children_of(service.process.pid) == []
 
 
 def test_a_second_service_on_the_same_data_is_refused(start: Callable[..., Service]) -> None:

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         with ExitStack() as stack:
             if not environment.redis_url:
                 try:
-                    stack.enter_context(EmbeddedServer(environment.data_dir))
+                    stack.enter_context(EmbeddedServer(environment.data_dir)).keep_running()
                 except EmbeddedServerError as error:
                     raise CommandError(str(error)) from error
             self._tell(environment)

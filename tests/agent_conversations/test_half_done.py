@@ -1,0 +1,52 @@
+"""A script that the server breaks off in its middle: repeated with its handle, it counts once."""
+
+import contextlib
+
+import pytest
+from redis import Redis
+
+from agent_conversations import keys
+from agent_conversations.repository import ConversationRepository
+from agent_conversations.types import AgentMessage, NewConversation
+from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis_client import StoreClient
+
+WRITES = ["hset", "hincrby", "hdel", "rpush", "zadd", "persist", "unlink"]
+READS = ["hmget", "hget", "llen", "hgetall", "lrange"]
+COMMANDS = [*WRITES, *READS]
+
+
+@pytest.mark.parametrize("denied", COMMANDS)
+def test_given_a_command_that_fails_when_a_message_is_sent_again_then_it_is_there_once(
+    real_store: StoreClient, real_redis: Redis, denied: str
+) -> None:
+    conversations = ConversationRepository(real_store)
+    message = AgentMessage(role="user", content="once", message_id="m-1")
+    conversations.create(NewConversation(conversation_id="c-1"))
+
+    real_redis.acl_setuser("default", enabled=True, commands=[f"-{denied}"])
+    with contextlib.suppress(StoreUnavailableError):
+        conversations.append_message("c-1", message)
+    real_redis.acl_setuser("default", enabled=True, categories=["+@all"])
+    conversations.append_message("c-1", message)
+
+    assert [one.message_id for one in conversations.get("c-1").messages] == ["m-1"]
+    assert conversations.list(sort_by="messageCount").total == 1
+    assert real_redis.zscore(keys.index_key("messageCount"), "c-1") == 1
+
+
+@pytest.mark.parametrize("denied", COMMANDS)
+def test_given_a_command_that_fails_when_created_again_then_it_is_there_once_and_listed(
+    real_store: StoreClient, real_redis: Redis, denied: str
+) -> None:
+    conversations = ConversationRepository(real_store)
+    new = NewConversation(conversation_id="c-1", agent_id="a-1")
+
+    real_redis.acl_setuser("default", enabled=True, commands=[f"-{denied}"])
+    with contextlib.suppress(StoreUnavailableError):
+        conversations.create(new)
+    real_redis.acl_setuser("default", enabled=True, categories=["+@all"])
+    conversations.create(new)
+
+    assert [one.conversation_id for one in conversations.list().conversations] == ["c-1"]
+    assert conversations.get("c-1").agent_id == "a-1"
