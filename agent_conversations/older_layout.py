@@ -7,7 +7,7 @@ from agent_conversations.types import AgentMessage, StoredConversation
 from sessions_store import json_codec
 from sessions_store.clock import ms_from_iso
 from sessions_store.errors import CorruptRecordError
-from sessions_store.types import STORED, stored_timestamp
+from sessions_store.wire import STORED, stored_timestamp
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ from sessions_store.errors import (
     WrongTypeError,
 )
 from sessions_store.redis_client import Argument, ScriptCall, StoreClient
-from sessions_store.types import SCHEMA_VERSION, check_conversation_id
+from sessions_store.wire import SCHEMA_VERSION, check_conversation_id
 
 DEFAULT_MAX_MESSAGES = 100_000
 IDEMPOTENCY_SECONDS = 24 * 3600
@@ -231,14 +231,15 @@ class ConversationRepository:
         if status == b"full":
             raise ConversationFullError(self._max_messages)
         count, created_at = int(reply[0]), int(reply[1])
-        self._index(conversation_id, created_at, now, count)
         if status == b"repeated":
+            self._index(conversation_id, created_at, int(reply[4]), count)
             stored = decode_message(conversation_id, reply[2]).to_wire()
             if message.timestamp is None:
                 wire["timestamp"] = stored["timestamp"]
             if json_codec.canonical(stored) != json_codec.canonical(wire):
                 raise MessageConflictError
             return Appended(complete.message_id, count, replayed=reply[3] != revision.encode())
+        self._index(conversation_id, created_at, now, count)
         return Appended(complete.message_id, count, replayed=False)
 
     def list_messages(

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from sessions_store import json_codec
 from sessions_store.clock import iso_from_ms
 from sessions_store.errors import CorruptRecordError
-from sessions_store.types import (
+from sessions_store.wire import (
     STORED,
     BoundedObject,
     ConversationId,

@@ -26,12 +26,8 @@ from sessions_store.errors import (
 )
 from sessions_store.keys import SESSION_PREFIX, session_key
 from sessions_store.redis_client import StoreClient
-from sessions_store.types import (
-    DEFAULT_TTL_SECONDS,
-    SCHEMA_VERSION,
-    AgentSession,
-    check_conversation_id,
-)
+from sessions_store.types import DEFAULT_TTL_SECONDS, AgentSession
+from sessions_store.wire import SCHEMA_VERSION, check_conversation_id
 
 _PACKAGE = "sessions_store"
 

@@ -32,13 +32,12 @@ from agent_conversations.types import (
 )
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, StoreUnavailableError
 from sessions_store.types import (
-    CONVERSATION_ID_RULE,
     WHAT_TO_SEND,
     AgentSessionRegistered,
     AgentSessionRegistration,
     AgentSessionStatus,
-    WireModel,
 )
+from sessions_store.wire import CONVERSATION_ID_RULE, WireModel
 
 Json = dict[str, Any]
 ErrorTypes = tuple[type[Exception], ...]

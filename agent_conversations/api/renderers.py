@@ -10,7 +10,7 @@ from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from agent_conversations.api.operations import operation_of
 from agent_conversations.types import StoredConversation
 from sessions_store import json_codec
-from sessions_store.types import WireModel
+from sessions_store.wire import WireModel
 
 
 class JsonRenderer(BaseRenderer):

@@ -28,7 +28,7 @@ from sessions_store.errors import (
     InvalidRequestError,
     StoreUnavailableError,
 )
-from sessions_store.types import ConversationId, WireModel
+from sessions_store.wire import ConversationId, WireModel
 
 Json = dict[str, Any]
 T = TypeVar("T")

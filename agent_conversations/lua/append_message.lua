@@ -6,7 +6,7 @@
 -- ARGV[7]  text   the revision that the conversation has with this message in it
 -- ARGV[8]  count  the most messages that a conversation may have
 -- Returns { 'appended', count, createdAt }; or, where the id is there already, { 'repeated', count,
--- createdAt, JSON, revision } (the caller compares); or { 'full' }, or an obstacle.
+-- createdAt, JSON, revision, lastAccessedAt } (the caller compares); or { 'full' }, or an obstacle.
 local obstacle = find_obstacle()
 if obstacle then
   return obstacle
@@ -15,9 +15,9 @@ local created = redis.call('HGET', KEYS[1], 'createdAt')
 local count = redis.call('LLEN', KEYS[2])
 local position = redis.call('HGET', KEYS[3], ARGV[5])
 if position then
-  touch() -- a first attempt that failed in its middle may have left the list without it
-  local revision = redis.call('HGET', KEYS[1], 'revision')
-  return { 'repeated', count, created, redis.call('LINDEX', KEYS[2], position), revision }
+  local known = redis.call('HMGET', KEYS[1], 'revision', 'lastAccessedAt')
+  settle(known[2]) -- a first attempt that failed in its middle may have left the list without it
+  return { 'repeated', count, created, redis.call('LINDEX', KEYS[2], position), unpack(known) }
 end
 if count >= tonumber(ARGV[8]) then
   return { 'full' }
