@@ -13,7 +13,7 @@ class ConfigConfig(AppConfig):
 
         from config import checks  # noqa: F401, PLC0415  # registers them
 
-        # There is no database, and Redis connections outlive requests: a fifth of the time that
+        # There is no database, and Redis connections outlive requests: a seventh of the time that
         # Django spent on a request went into closing what nobody had opened.
         signals.request_started.disconnect(db.reset_queries)
         signals.request_started.disconnect(db.close_old_connections)
