@@ -209,12 +209,10 @@ class ConversationRepository:
             ConversationFullError: the conversation has its most messages.
         """
         now = now_ms()
-        complete = message.model_copy(
-            update={
-                "timestamp": message.timestamp or iso_from_ms(now),
-                "source": message.source or "text",
-                "message_id": message.message_id or idempotency_key or f"msg-{now}-{_random_id()}",
-            }
+        complete = message.replace(
+            timestamp=message.timestamp or iso_from_ms(now),
+            source=message.source or "text",
+            message_id=message.message_id or idempotency_key or f"msg-{now}-{_random_id()}",
         )
         assert complete.message_id is not None  # noqa: S101  # filled in above
         wire = complete.to_wire()
@@ -684,6 +682,7 @@ def _conversation(
         raise CorruptRecordError("conversation", conversation_id)
     # The record counts the bytes that this service appended, so that reading a long conversation
     # need not decode it: 1,000 messages take 0.3 ms to decode, half of what fetching them takes.
-    if sum(map(len, messages)) != int(fields.get(b"messageBytes", 0)):
+    commas = max(0, len(messages) - 1)
+    if len(conversation.joined_messages) - commas != int(fields.get(b"messageBytes", 0)):
         check_messages(conversation_id, messages)
     return conversation

@@ -102,6 +102,11 @@ class StoredConversation:
         return len(self.messages_json)
 
     @cached_property
+    def joined_messages(self) -> bytes:
+        """All messages as they stand in an answer, with commas between them."""
+        return b",".join(self.messages_json)
+
+    @cached_property
     def metadata(self) -> dict[str, Any] | None:
         return None if self.metadata_json is None else json_codec.decode(self.metadata_json)
 
@@ -118,23 +123,14 @@ class StoredConversation:
 
     def to_json(self) -> bytes:
         """Return the ``AgentConversation`` as JSON."""
-        head = b'{"conversationId":"%b","messages":[' % self.conversation_id.encode()
-        tail = b'],"createdAt":"%b","lastAccessedAt":"%b"' % (
-            self.created_at.encode(),
-            self.last_accessed_at.encode(),
-        )
+        head = f'{{"conversationId":"{self.conversation_id}","messages":['
+        tail = f'],"createdAt":"{self.created_at}","lastAccessedAt":"{self.last_accessed_at}"'
+        parts = [head.encode(), self.joined_messages, tail.encode()]
         if self.agent_id is not None:
-            tail += b',"agentId":' + json_codec.encode(self.agent_id)
+            parts += [b',"agentId":', json_codec.encode(self.agent_id)]
         if self.metadata_json is not None:
-            tail += b',"metadata":' + self.metadata_json
-        tail += b"}"
-        if not self.messages_json:
-            return head + tail
-        # One join: a long conversation is copied once.
-        messages = list(self.messages_json)
-        messages[0] = head + messages[0]
-        messages[-1] += tail
-        return b",".join(messages)
+            parts += [b',"metadata":', self.metadata_json]
+        return b"".join([*parts, b"}"])
 
 
 _ALWAYS_IN_A_MESSAGE = {"role", "content", "timestamp", "messageId"}

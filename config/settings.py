@@ -38,7 +38,7 @@ MIDDLEWARE = [
     "agent_conversations.api.middleware.answer_in_time",
     "agent_conversations.api.middleware.CorsWhereAsked",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "agent_conversations.api.middleware.HostCheckedOnce",
 ]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

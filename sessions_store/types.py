@@ -1,5 +1,6 @@
 """The session of a conversation."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -159,14 +160,17 @@ _OUR_KEYS = frozenset({"createdAt", "ttl", "schemaVersion"})
 
 def find_push_url(body: dict[str, Any]) -> str | None:
     """Return the first absolute ``ws://`` or ``wss://`` URL at one of ``PUSH_URL_PATHS``."""
-    return next((url for url in _urls(body) if _is_push_url(url)), None)
+    for url in _urls(body):
+        if _is_push_url(url):
+            return url
+    return None
 
 
 def _first_url(body: dict[str, Any]) -> str | None:
     return next(_urls(body), None)
 
 
-def _urls(body: dict[str, Any]) -> Any:
+def _urls(body: dict[str, Any]) -> Iterator[str]:
     for path in PUSH_URL_PATHS:
         value: Any = body
         for key in path:

@@ -1,10 +1,14 @@
 """What every answer has in common, errors of other middleware included."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from corsheaders.middleware import CorsMiddleware
+from django.conf import settings
 from django.http import HttpRequest
+from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 
 from sessions_store import deadline
 
@@ -49,3 +53,21 @@ class CorsWhereAsked(CorsMiddleware):
         if "HTTP_ORIGIN" in request.META:
             return super().__call__(request)  # type: ignore[return-value]  # not the asynchronous one
         return self.get_response(request)  # type: ignore[return-value]  # likewise
+
+
+class HostCheckedOnce(CommonMiddleware):
+    """Django's check of the host name (and its Content-Length), without the repetition.
+
+    The same few host names come with every request; Django takes each apart every time.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        host = request.META.get("HTTP_HOST", "")
+        if not _is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
+            super().process_request(request)  # has the name for the refusal
+
+
+@lru_cache(maxsize=128)
+def _is_allowed(host: str, allowed_hosts: tuple[str, ...]) -> bool:
+    domain = split_domain_port(host)[0]
+    return bool(domain) and validate_host(domain, allowed_hosts)

@@ -49,16 +49,14 @@ class AgentConversationViewSet(ApiViewSet):
         )
         return answer(
             request,
-            AgentConversationList.model_construct(
-                conversations=page.conversations, pagination=pagination
-            ),
+            AgentConversationList.trusted(conversations=page.conversations, pagination=pagination),
         )
 
     def create(self, request: Request) -> HttpResponseBase:
         new = NewConversation.parse(read_body(request))
         created = conversations().create(new, idempotency_key=_idempotency_key(request))
         conversation_id = created.conversation.conversation_id
-        body = AgentConversationCreated.model_construct(
+        body = AgentConversationCreated.trusted(
             success=True,
             conversation_id=conversation_id,
             message="Agent conversation created",
@@ -86,7 +84,8 @@ class AgentConversationViewSet(ApiViewSet):
         added = conversations().append_message(
             conversation_id, message, idempotency_key=_idempotency_key(request)
         )
-        body = AgentMessageAdded(
+        body = AgentMessageAdded.trusted(
+            success=True,
             conversation_id=conversation_id,
             message="Message added",
             message_id=added.message_id,
@@ -104,7 +103,7 @@ class AgentConversationViewSet(ApiViewSet):
         )
         return answer(
             request,
-            AgentMessagePage.model_construct(messages=page.messages_json, pagination=pagination),
+            AgentMessagePage.trusted(messages=page.messages_json, pagination=pagination),
         )
 
 
@@ -118,7 +117,7 @@ class AgentSessionViewSet(ApiViewSet):
         session = sessions().set(
             conversation_id, AgentSession.from_registration(read_body(request))
         )
-        body = AgentSessionRegistered.model_construct(
+        body = AgentSessionRegistered.trusted(
             success=True,
             message="Agent session registered",
             conversation_id=conversation_id,

@@ -5,7 +5,9 @@ in memory. Nothing else of the service uses this.
 """
 
 import json
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import redis
 
@@ -26,9 +28,10 @@ class PlainConversations:
         self._redis.set(f"plain:{conversation_id}", json.dumps(record))
         self._redis.sadd("plain:list", conversation_id)
 
-    def append(self, conversation_id: str, message: dict[str, Any], now: str) -> int:
+    def append(self, conversation_id: str, message: dict[str, Any]) -> int:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = json.loads(self._redis.get(f"plain:{conversation_id}") or "")
-        record["messages"].append(message)
+        record["messages"].append({**message, "timestamp": now, "messageId": str(uuid4())})
         record["lastAccessedAt"] = now
         self._redis.set(f"plain:{conversation_id}", json.dumps(record))
         return len(record["messages"])

@@ -15,6 +15,7 @@ from redis import Redis
 from agent_conversations import keys
 from agent_conversations.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
+from config.memory import keep_freed_memory
 from sessions_store.clock import now_ms
 from sessions_store.embedded import EmbeddedServer
 from sessions_store.redis_client import StoreClient, connection_options
@@ -148,4 +149,5 @@ def django_application(url: str, folder: str) -> Any:
     )
     from config.wsgi import application  # noqa: PLC0415  # it reads the environment just set
 
+    keep_freed_memory()  # as a worker does
     return application
