@@ -30,7 +30,8 @@ class Admission:
     def __init__(self, max_waiting: int) -> None:
         self._max_waiting = max_waiting
         self._started: dict[int, float] = {}
-        self._change = threading.Condition()
+        self._lock = threading.Lock()
+        self._change = threading.Condition(self._lock)
         self._paused_until: float | None = None
 
     def enter(self) -> None:
@@ -39,27 +40,27 @@ class Admission:
         Raises:
             StoreUnavailableError: the store is paused, or too many wait for it.
         """
-        with self._change:
+        with self._lock:
             self._check_pause()
             if len(self._started) >= self._max_waiting:
                 self._wait_for_place()
             self._started[threading.get_ident()] = time.monotonic()
 
     def leave(self) -> None:
-        with self._change:
+        with self._lock:
             self._started.pop(threading.get_ident(), None)
             self._change.notify()
 
     def timed_out(self) -> None:
         """Tell that the store did not answer in time."""
-        with self._change:
+        with self._lock:
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             self._change.notify_all()
 
     def answered(self) -> None:
         """Tell that the store answered, or refused at once."""
         if self._paused_until is not None:
-            with self._change:
+            with self._lock:
                 self._paused_until = None
 
     def _check_pause(self) -> None:

@@ -7,29 +7,29 @@
 -- ARGV[8]  count  the most messages that a conversation may have
 -- Returns { 'appended', count, createdAt }; or, where the id is there already, { 'repeated', count,
 -- createdAt, JSON, revision, lastAccessedAt } (the caller compares); or { 'full' }, or an obstacle.
-local obstacle = find_obstacle()
+local obstacle, created, accessed, bytes = find_obstacle()
 if obstacle then
   return obstacle
 end
-local created = redis.call('HGET', KEYS[1], 'createdAt')
 local count = redis.call('LLEN', KEYS[2])
-local position = redis.call('HGET', KEYS[3], ARGV[5])
-if position then
-  local known = redis.call('HMGET', KEYS[1], 'revision', 'lastAccessedAt')
-  settle(known[2]) -- a first attempt that failed in its middle may have left the list without it
-  return { 'repeated', count, created, redis.call('LINDEX', KEYS[2], position), unpack(known) }
-end
-if count >= tonumber(ARGV[8]) then
-  return { 'full' }
-end
+local is_full = count >= tonumber(ARGV[8])
 -- The id first: a message that stood there without it would be appended again by a repetition.
-redis.call('HSET', KEYS[3], ARGV[5], count)
+if is_full or redis.call('HSETNX', KEYS[3], ARGV[5], count) == 0 then
+  local position = redis.call('HGET', KEYS[3], ARGV[5])
+  if not position then
+    return { 'full' }
+  end
+  -- A first attempt that failed in its middle may have left the list without it.
+  settle(created, accessed, count)
+  local message = redis.call('LINDEX', KEYS[2], position)
+  return { 'repeated', count, created, message, redis.call('HGET', KEYS[1], 'revision'), accessed }
+end
 local pushed = redis.pcall('RPUSH', KEYS[2], ARGV[6])
 if type(pushed) == 'table' then
   redis.call('HDEL', KEYS[3], ARGV[5])
   return pushed -- the server's error
 end
-redis.call('HSET', KEYS[1], 'revision', ARGV[7])
-redis.call('HINCRBY', KEYS[1], 'messageBytes', #ARGV[6])
-touch()
-return { 'appended', count + 1, created }
+bytes = string.format('%.0f', (tonumber(bytes) or 0) + #ARGV[6])
+redis.call('HSET', KEYS[1], 'lastAccessedAt', ARGV[2], 'revision', ARGV[7], 'messageBytes', bytes)
+settle(created, ARGV[2], pushed)
+return { 'appended', pushed, created }

@@ -19,9 +19,12 @@ local function delete_all()
 end
 
 -- Returns the reply that ends the script where the record cannot be worked on:
--- {'missing'} | {'one_string', its JSON} | {'corrupt'} | {'newer'}; nil where it can.
+-- {'missing'} | {'one_string', its JSON} | {'corrupt'} | {'newer'}; nil where it can, with the
+-- record's createdAt, lastAccessedAt and messageBytes as they stand there.
 local function find_obstacle()
-  local known = redis.pcall('HMGET', KEYS[1], 'schemaVersion', 'createdAt', 'lastAccessedAt')
+  local known = redis.pcall(
+    'HMGET', KEYS[1], 'schemaVersion', 'createdAt', 'lastAccessedAt', 'messageBytes'
+  )
   if known.err then
     local kind = redis.call('TYPE', KEYS[1]).ok
     if kind == 'string' then
@@ -44,15 +47,15 @@ local function find_obstacle()
     delete_all()
     return { 'missing' }
   end
-  return nil
+  return nil, known[2], known[3], known[4]
 end
 
--- Puts the conversation into the index and sets its expiry, both by its last access.
-local function settle(accessed)
+-- Puts the conversation into the index and sets its expiry by its last access.
+local function settle(created, accessed, count)
   if KEYS[4] then
-    redis.call('ZADD', KEYS[4], redis.call('HGET', KEYS[1], 'createdAt'), ARGV[1])
+    redis.call('ZADD', KEYS[4], created, ARGV[1])
     redis.call('ZADD', KEYS[5], accessed, ARGV[1])
-    redis.call('ZADD', KEYS[6], redis.call('LLEN', KEYS[2]), ARGV[1])
+    redis.call('ZADD', KEYS[6], count, ARGV[1])
   end
   local retention = tonumber(ARGV[3])
   if retention > 0 then
@@ -67,9 +70,9 @@ local function settle(accessed)
 end
 
 -- Marks the conversation as accessed now.
-local function touch()
+local function touch(created, count)
   redis.call('HSET', KEYS[1], 'lastAccessedAt', ARGV[2])
-  settle(ARGV[2])
+  settle(created, ARGV[2], count)
 end
 
 local function whole(status)

@@ -25,5 +25,6 @@ for argument = first_message, #ARGV, 2 do
   redis.call('HSETNX', KEYS[3], ARGV[argument], position)
   position = position + 1
 end
-settle(redis.call('HGET', KEYS[1], 'lastAccessedAt'))
+local times = redis.call('HMGET', KEYS[1], 'createdAt', 'lastAccessedAt')
+settle(times[1], times[2], position)
 return 1

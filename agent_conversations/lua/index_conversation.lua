@@ -3,10 +3,10 @@
 -- KEYS[1..6], ARGV[1..4]  see conversation.lua
 -- Returns 'indexed' with createdAt and lastAccessedAt in milliseconds and the number of messages,
 -- or an obstacle.
-local obstacle = find_obstacle()
+local obstacle, created, accessed = find_obstacle()
 if obstacle then
   return obstacle
 end
-local times = redis.call('HMGET', KEYS[1], 'createdAt', 'lastAccessedAt')
-settle(times[2])
-return { 'indexed', times[1], times[2], redis.call('LLEN', KEYS[2]) }
+local count = redis.call('LLEN', KEYS[2])
+settle(created, accessed, count)
+return { 'indexed', created, accessed, count }

@@ -4,14 +4,10 @@
 -- ARGV[5]  index  the first message wanted, as LRANGE counts (negative: from the end)
 -- ARGV[6]  index  the last message wanted
 -- Returns how many messages there are in all, and the wanted ones in their order, or an obstacle.
-local obstacle = find_obstacle()
+local obstacle, created = find_obstacle()
 if obstacle then
   return obstacle
 end
-touch()
-return {
-  'read',
-  redis.call('LLEN', KEYS[2]),
-  redis.call('HGET', KEYS[1], 'createdAt'),
-  redis.call('LRANGE', KEYS[2], ARGV[5], ARGV[6]),
-}
+local count = redis.call('LLEN', KEYS[2])
+touch(created, count)
+return { 'read', count, created, redis.call('LRANGE', KEYS[2], ARGV[5], ARGV[6]) }

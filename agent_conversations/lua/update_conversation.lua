@@ -6,7 +6,7 @@
 -- ARGV[7]  count  of the fields to remove
 -- ARGV[8..]       the names of those fields, then field, value, field, value … to set
 -- Returns 'updated' with the conversation, or { 'stale' }, or an obstacle.
-local obstacle = find_obstacle()
+local obstacle, created = find_obstacle()
 if obstacle then
   return obstacle
 end
@@ -24,5 +24,5 @@ if #ARGV > 7 + removed then
   redis.call('HSET', KEYS[1], unpack(ARGV, 8 + removed))
 end
 redis.call('HSET', KEYS[1], 'revision', ARGV[6])
-touch()
+touch(created, redis.call('LLEN', KEYS[2]))
 return whole('updated')

@@ -5,13 +5,32 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
 from django.test import Client
 from redis import Redis
+
+from config.wsgi import application
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
 
 PREFIX = "/agent-conversations/api"
+
+
+class AsServed:
+    """Answers Django's test client by the service's WSGI application, as a server calls it."""
+
+    def __call__(self, environ: dict[str, Any]) -> HttpResponse:
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        body = application(environ, lambda status, headers: started.append((status, headers)))
+        # A server sends no body after HEAD.
+        content = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"".join(body)
+        body.close()  # type: ignore[attr-defined]  # Django's have it
+        status, headers = started[0]
+        response = HttpResponse(content, status=int(status[:3]), headers=dict(headers))
+        response.wsgi_request = WSGIRequest(environ)  # type: ignore[attr-defined]  # as the client expects
+        return response
 
 
 class Api:
@@ -20,6 +39,7 @@ class Api:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._client = Client(raise_request_exception=False)
+        self._client.handler = AsServed()  # type: ignore[assignment]  # called like Django's own
 
     def send(
         self,
