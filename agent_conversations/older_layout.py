@@ -54,6 +54,7 @@ def _convert(conversation_id: str, record: Any, revision: str) -> ConvertedConve
                 "messageId": stored.get("messageId") or f"legacy-{position}",
             },
             context=STORED,
+            by_name=False,
         )
         known = message.to_wire()
         unknown = {

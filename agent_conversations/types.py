@@ -155,7 +155,7 @@ def decode_message(conversation_id: str, raw: bytes) -> AgentMessage:
         CorruptRecordError: not JSON, no message, or one without its timestamp or id.
     """
     try:
-        message = AgentMessage.model_validate(json_codec.decode(raw), context=STORED)
+        message = AgentMessage.model_validate(json_codec.decode(raw), context=STORED, by_name=False)
     except ValueError:
         raise CorruptRecordError("conversation", conversation_id) from None
     if message.timestamp is None or message.message_id is None:

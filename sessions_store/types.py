@@ -1,5 +1,6 @@
 """The session of a conversation."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -179,7 +180,13 @@ def _urls(body: dict[str, Any]) -> Iterator[str]:
             yield value
 
 
+# Nearly every URL is of this kind and needs no closer look: a host, perhaps a port, plain ASCII.
+_is_plain_push_url = re.compile(r"wss?://[A-Za-z0-9.-]+(?::[0-9]+)?(?:[/?#][!-~]*)?").fullmatch
+
+
 def _is_push_url(url: str) -> bool:
+    if _is_plain_push_url(url):
+        return True
     if not url.isprintable() or " " in url:
         return False
     try:

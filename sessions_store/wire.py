@@ -70,7 +70,7 @@ class WireModel(BaseModel):
             InvalidRequestError: naming each field and what is allowed.
         """
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(data, by_name=False)
         except ValidationError as error:
             raise _invalid_request(error) from None
 
@@ -105,6 +105,7 @@ _SENTENCES = {
     "missing": "{field} is required",
     "model_type": "The body must be a JSON object",
     "string_type": "{field} must be a string",
+    "string_unicode": "{field} must be valid Unicode text",
     "dict_type": "{field} must be an object",
     "literal_error": "{field} must be {expected}",
     "string_too_short": "{field} must not be empty",
@@ -180,15 +181,6 @@ def _as_bounded_object(value: dict[str, Any], info: ValidationInfo) -> dict[str,
     return value
 
 
-def _as_text(value: str) -> str:
-    # Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot.
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise PydanticCustomError("text", "must be valid Unicode text") from None
-    return value
-
-
 ConversationId = Annotated[
     str,
     AfterValidator(_as_conversation_id),
@@ -201,13 +193,11 @@ Timestamp = Annotated[
     AfterValidator(_as_timestamp),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Text = Annotated[str, AfterValidator(_as_text)]
-Identifier = Annotated[
-    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_as_text)
-]
-UrlText = Annotated[
-    str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(_as_text)
-]
+# Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
+# looks for that where a string has a constraint, be it an empty one.
+Text = Annotated[str, StringConstraints(min_length=0), WithJsonSchema({"type": "string"})]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+UrlText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)]
 BoundedObject = Annotated[dict[str, Any], AfterValidator(_as_bounded_object)]
 """A client's own object: at most 16 KiB as JSON and 32 levels; its keys are never touched."""
 

@@ -32,10 +32,11 @@ def read_body(request: Request) -> dict[str, Any]:
         raise RequestTooLargeError
     if not body:
         return {}
-    charset = (http_request.content_params or {}).get("charset", "utf-8").strip("\"'").lower()
-    encoding = http_request.META.get("HTTP_CONTENT_ENCODING", "identity").lower()
-    if (http_request.content_type, encoding) != (JSON, "identity") or charset not in _UTF_8:
-        raise UnsupportedMediaType(http_request.content_type or "")
+    if (
+        http_request.META.get("CONTENT_TYPE") != JSON
+        or "HTTP_CONTENT_ENCODING" in http_request.META
+    ):
+        _check_media_type(http_request)
     try:
         value = json_codec.decode(body)
     except json_codec.InvalidJsonError as error:
@@ -45,6 +46,13 @@ def read_body(request: Request) -> dict[str, Any]:
         sentence = "The body must be a JSON object"
         raise InvalidRequestError(sentence, {"body": [sentence]})
     return value
+
+
+def _check_media_type(request: HttpRequest) -> None:
+    charset = (request.content_params or {}).get("charset", "utf-8").strip("\"'").lower()
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").lower()
+    if (request.content_type, encoding) != (JSON, "identity") or charset not in _UTF_8:
+        raise UnsupportedMediaType(request.content_type or "")
 
 
 _UTF_8 = ("utf-8", "utf8")

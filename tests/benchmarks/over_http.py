@@ -14,10 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from config.env import PROJECT_DIR
-from tests.benchmarks.ratios import SESSION
-from tests.benchmarks.workplace import API, MESSAGE, Workplace
-
-CONNECTIONS = (1, 16)
+from tests.benchmarks.cases import Case
+from tests.benchmarks.load import Load
 
 # Prints what is asked for as JSON: microseconds, requests, errors.
 _WRK_SCRIPT = """
@@ -32,18 +30,6 @@ function done(summary, latency, requests)
     errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end
 """
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """What wrk measured of one route; latencies in milliseconds."""
-
-    route: str
-    connections: int
-    requests_per_second: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
 
 
 @dataclass(frozen=True)
@@ -109,20 +95,12 @@ def _wait_until_up(port: int) -> None:
     raise RuntimeError("the service did not start")
 
 
-@dataclass(frozen=True)
-class Route:
-    name: str
-    method: str
-    path: str
-    body: str | None = None
-
-
-def drive(running: Service, route: Route, *, connections: int, seconds: float) -> Throughput:
+def drive(running: Service, case: Case, *, connections: int, seconds: float) -> Load:
     """Load one route from one thread of wrk."""
     with TemporaryDirectory() as folder:
         script = Path(folder) / "route.lua"
-        quoted = "nil" if route.body is None else f"[==[{route.body}]==]"
-        script.write_text(_WRK_SCRIPT % {"method": route.method, "body": quoted})
+        quoted = "nil" if case.body is None else f"[==[{case.body}]==]"
+        script.write_text(_WRK_SCRIPT % {"method": case.method, "body": quoted})
         output = subprocess.run(
             [
                 "wrk",
@@ -130,39 +108,16 @@ def drive(running: Service, route: Route, *, connections: int, seconds: float) -
                 f"--connections={connections}",
                 f"--duration={seconds:.0f}s",
                 f"--script={script}",
-                f"http://127.0.0.1:{running.port}{route.path}",
+                f"http://127.0.0.1:{running.port}{case.path}",
             ],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
     found = json.loads(output.partition("RESULT ")[2])
-    return Throughput(
-        route.name,
-        connections,
+    return Load(
         found["requests"] / (found["microseconds"] / 1e6),
         found["p50"] / 1e3,
         found["p99"] / 1e3,
         found["errors"],
     )
-
-
-def routes(place: Workplace) -> list[Route]:
-    """Return what is driven, after making what it needs."""
-    message = json.dumps({"role": MESSAGE.role, "content": MESSAGE.content, "source": "voice"})
-    place.conversation("bench-0", 0)
-    place.conversation("bench-100", 100)
-    place.conversation("bench-1000", 1_000)
-    place.conversation("bench-append", 0)
-    place.many("bench-list", 1_000, messages=10)
-    return [
-        Route("read, empty", "GET", f"{API}/bench-0"),
-        Route("read, 100 messages", "GET", f"{API}/bench-100"),
-        Route("read, 1,000 messages", "GET", f"{API}/bench-1000"),
-        Route("append", "POST", f"{API}/bench-append/message", message),
-        Route("create", "POST", f"{API}/new", '{"agentId": "agent_1"}'),
-        Route("list, 20 of 1,000", "GET", f"{API}/list?limit=20&sortBy=createdAt"),
-        Route("register a session", "POST", f"{API}/bench-0/session", json.dumps(SESSION)),
-        Route("see a session", "GET", f"{API}/bench-0/session"),
-        Route("live (no Redis)", "GET", "/health/live"),
-    ]

@@ -4,15 +4,26 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.over_http import Throughput
+from tests.benchmarks.load import Load
 from tests.benchmarks.ratios import Ratio
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A route at a number of connections, and what stands beside it."""
+
+    name: str
+    connections: int
+    http: Load
+    floor: Load | None
+    plain: Load | None
 
 
 def print_ratios(console: Console, ratios: Sequence[Ratio]) -> None:
@@ -35,24 +46,33 @@ def print_ratios(console: Console, ratios: Sequence[Ratio]) -> None:
     console.print(table)
 
 
-def print_throughput(console: Console, found: Sequence[Throughput]) -> None:
-    table = Table(title="Over HTTP (wrk on the same machine)")
-    table.add_column("route")
-    for column in ("connections", "requests/s", "p50 ms", "p99 ms", "errors"):
-        table.add_column(column, justify="right")
-    for one in found:
-        table.add_row(
-            one.route,
-            str(one.connections),
-            f"{one.requests_per_second:,.0f}",
-            f"{one.p50_ms:.2f}",
-            f"{one.p99_ms:.2f}",
-            str(one.errors),
-        )
+def print_loads(console: Console, loads: Sequence[Measured]) -> None:
+    table = Table(title="Under load (wrk and Redis on the same machine)")
+    table.add_column("route", overflow="fold")
+    table.add_column("at once", justify="right")
+    for what in ("HTTP", "floor", "plain way"):
+        for figure in ("/s", "p50", "p99 ms"):
+            table.add_column(f"{what}\n{figure}", justify="right")
+    for load in loads:
+        cells = [
+            cell
+            for one in (load.http, load.floor, load.plain)
+            for cell in (
+                ("", "", "")
+                if one is None
+                else (f"{one.per_second:,.0f}", f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}")
+            )
+        ]
+        table.add_row(load.name, str(load.connections), *cells)
     console.print(table)
+    errors = sum(load.http.errors for load in loads)
+    console.print(
+        "The floor and the plain way are called directly, without HTTP, from as many processes as "
+        f"the service has workers. Answers that were no success: {errors}."
+    )
 
 
-def write(folder: Path, ratios: Sequence[Ratio], throughput: Sequence[Throughput]) -> None:
+def write(folder: Path, ratios: Sequence[Ratio], loads: Sequence[Measured]) -> None:
     """Write ``results.json`` and the charts into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     results = {
@@ -60,12 +80,20 @@ def write(folder: Path, ratios: Sequence[Ratio], throughput: Sequence[Throughput
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "ratios": [ratio.as_json() for ratio in ratios],
-        "throughput": [asdict(one) for one in throughput],
+        "loads": [asdict(load) for load in loads],
     }
     (folder / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    rows = [(one.route, one.requests_per_second) for one in throughput if one.connections == 16]
+    rows = [(load.name, load.http.per_second) for load in loads if load.connections == 16]
     (folder / "throughput.svg").write_text(
         bars("Requests per second, 16 connections", rows, "{:,.0f}")
+    )
+    over = [
+        (ratio.name.removesuffix(", over its floor"), ratio.value)
+        for ratio in ratios
+        if ratio.name.endswith(", over its floor")
+    ]
+    (folder / "over-the-floor.svg").write_text(
+        bars("A request's time, as a multiple of its Redis round trip", over, "{:.2f} times")
     )
     plain = [
         (ratio.name.replace(" over the plain way, at", ","), ratio.value)

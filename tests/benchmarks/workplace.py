@@ -34,6 +34,8 @@ class Workplace:
     store: StoreClient
     conversations: ConversationRepository
     sessions: SessionRepository
+    name: str = "0"
+    """Parts what one process makes from what another does."""
 
     def conversation(self, conversation_id: str, messages: int) -> str:
         self.conversations.create(NewConversation(conversation_id=conversation_id))
@@ -41,16 +43,21 @@ class Workplace:
             self.conversations.append_message(conversation_id, MESSAGE)
         return conversation_id
 
+    def let_processors_go(self) -> None:
+        """Undo what ``workplace`` did to the processors, for a load of many processes."""
+        for process in (0, self.server_pid):
+            os.sched_setaffinity(process, range(os.cpu_count() or 1))
+
     def beside(self, database: int) -> "Workplace":
         """Return a workplace on another database of the same server."""
         client = Redis.from_url(f"{self.url}?db={database}", **connection_options())
         return Workplace.on(self.url, self.server_pid, client)
 
     @classmethod
-    def on(cls, url: str, server_pid: int, client: Redis) -> "Workplace":
+    def on(cls, url: str, server_pid: int, client: Redis, name: str = "0") -> "Workplace":
         store = StoreClient(client)
         repositories = ConversationRepository(store), SessionRepository(store)
-        return cls(url, server_pid, client, store, *repositories)
+        return cls(url, server_pid, client, store, *repositories, name)
 
     def many(self, prefix: str, count: int, messages: int = 2) -> None:
         """Create ``count`` conversations as the scripts would, in a pipeline."""

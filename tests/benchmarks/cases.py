@@ -1,0 +1,168 @@
+"""What is measured: each route at a size, its floor, and the plain way of doing the same."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sessions_store import json_codec
+from sessions_store.clock import iso_from_ms, now_ms
+from sessions_store.types import AgentSession
+from tests.benchmarks.plain_way import PlainConversations
+from tests.benchmarks.workplace import API, MESSAGE, Workplace
+
+SESSION = {
+    "sessionUrl": "wss://api.example.com/v1/convai/conversation?agent_id=a&token=" + "t" * 200,
+    "sessionId": "sess-1",
+    "metadata": {"tab": 1},
+}
+SIZES = (0, 10, 100, 1_000)
+LISTED = 1_000
+
+Action = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request; what Redis does for it, called directly; and the plain way of doing it.
+
+    ``most_over_floor``: what a request may take in the process, as a multiple of its floor.
+    """
+
+    name: str
+    method: str
+    path: str
+    body: str | None = None
+    floor: Action | None = None
+    plain: Action | None = None
+    most_over_floor: float | None = None
+
+
+def prepare(place: Workplace) -> None:
+    """Make the conversations that the cases ask for, ours and plain ones."""
+    plain = PlainConversations(place.redis)
+    for size in SIZES:
+        place.conversation(f"bench-{size}", size)
+        plain.create(f"bench-{size}", size)
+    place.many("bench-list", LISTED, messages=10)
+    for number in range(LISTED):
+        plain.create(f"bench-list-{number}", 10)
+
+
+def cases(place: Workplace) -> list[Case]:
+    """Return the cases; ``prepare`` has made what they ask for."""
+    conversations, sessions = place.conversations, place.sessions
+    plain = PlainConversations(place.redis)
+    numbers = iter(range(10**9))
+
+    def read(size: int) -> Action:
+        return lambda: conversations._read(*conversations._call_of(f"bench-{size}"))
+
+    def append(size: int) -> Action:
+        def call() -> object:
+            message_id = f"msg-{place.name}-{next(numbers):013d}"
+            wire = MESSAGE.replace(message_id=message_id, timestamp=iso_from_ms(now_ms())).to_wire()
+            arguments = (message_id, json_codec.encode(wire), "0123456789abcdef", 10**9)
+            return conversations._append(*conversations._call_of(f"bench-{size}", *arguments))
+
+        return call
+
+    def create() -> object:
+        now = now_ms()
+        fields = ("createdAt", now, "lastAccessedAt", now, "schemaVersion", 1)
+        more = ("revision", "0123456789abcdef", "requestDigest", "0" * 32, "agentId", "agent_1")
+        conversation_id = f"agent-{place.name}-{next(numbers):012d}"
+        return conversations._create(*conversations._call_of(conversation_id, *fields, *more))
+
+    session = AgentSession.from_registration(SESSION)
+    stored = json_codec.encode(
+        session.replace(created_at=iso_from_ms(now_ms()), ttl=600, schema_version=1).to_wire()
+    )
+
+    def register() -> object:
+        key = "elevenlabs:session:floor"
+        return place.store.call(lambda client: client.set(key, stored, ex=600))
+
+    def append_plain(size: int) -> Action:
+        name = f"bench-{size}"
+
+        def call() -> None:
+            # Kept near its size, which is what it costs.
+            if plain.append(name, MESSAGE.to_wire()) > size * 1.2:
+                plain.create(name, size)
+
+        return call
+
+    message = json.dumps({"role": MESSAGE.role, "content": MESSAGE.content, "source": "voice"})
+    return [
+        Case(
+            "read an empty conversation",
+            "GET",
+            f"{API}/bench-0",
+            floor=read(0),
+            plain=lambda: plain.read("bench-0"),
+            most_over_floor=1.8,
+        ),
+        Case(
+            "read 100 messages",
+            "GET",
+            f"{API}/bench-100",
+            floor=read(100),
+            plain=lambda: plain.read("bench-100"),
+        ),
+        Case(
+            "read 1,000 messages",
+            "GET",
+            f"{API}/bench-1000",
+            floor=read(1_000),
+            plain=lambda: plain.read("bench-1000"),
+            most_over_floor=1.3,
+        ),
+        Case(
+            "append to 10 messages",
+            "POST",
+            f"{API}/bench-10/message",
+            message,
+            floor=append(10),
+            plain=append_plain(10),
+            most_over_floor=2.0,
+        ),
+        Case(
+            "append to 1,000 messages",
+            "POST",
+            f"{API}/bench-1000/message",
+            message,
+            floor=append(1_000),
+            plain=append_plain(1_000),
+        ),
+        Case(
+            "create a conversation",
+            "POST",
+            f"{API}/new",
+            '{"agentId": "agent_1"}',
+            floor=create,
+            plain=lambda: plain.create(f"{place.name}-{next(numbers)}", 0),
+            most_over_floor=2.0,
+        ),
+        Case(
+            "list 20 of 1,000",
+            "GET",
+            f"{API}/list?limit=20&sortBy=createdAt",
+            floor=lambda: conversations.list(limit=20, sort_by="createdAt"),
+            plain=lambda: plain.page(20),
+        ),
+        Case(
+            "register a session",
+            "POST",
+            f"{API}/bench-0/session",
+            json.dumps(SESSION),
+            floor=register,
+            most_over_floor=2.0,
+        ),
+        Case(
+            "see a session",
+            "GET",
+            f"{API}/bench-0/session",
+            floor=lambda: sessions.get("bench-0"),
+        ),
+        Case("live (no Redis)", "GET", "/health/live"),
+    ]
