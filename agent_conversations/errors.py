@@ -26,12 +26,16 @@ class MessageConflictError(StoreError):
     """The message id is taken by a message with other content."""
 
     def __init__(self) -> None:
-        super().__init__("A message with this messageId exists already, with other content")
+        super().__init__(
+            "A message with this messageId, or Idempotency-Key, exists already, with other content"
+        )
 
 
 class ConversationFullError(StoreError):
     def __init__(self, max_messages: int) -> None:
-        super().__init__(f"The conversation is full: it has {max_messages} messages")
+        super().__init__(
+            f"The conversation is full: the most messages it may have is {max_messages}"
+        )
 
 
 class PreconditionFailedError(StoreError):

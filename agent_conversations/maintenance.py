@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.repository import ConversationRepository
-from sessions_store.errors import CorruptRecordError, InvalidRequestError
+from sessions_store.errors import CorruptRecordError, InvalidRequestError, WrongTypeError
 from sessions_store.redis_client import StoreClient
 from sessions_store.repository import SessionRepository
 
@@ -97,15 +97,15 @@ def import_from_node(
         if conversation_id in seen:
             continue
         seen.add(conversation_id)
-        raw = source.get(prefix + conversation_id)
         try:
+            raw = source.get(prefix + conversation_id)
             if raw is None:
                 result.missing += 1
             elif conversations.import_one_string(conversation_id, raw, dry_run=dry_run):
                 result.imported += 1
             else:
                 result.present += 1
-        except (CorruptRecordError, InvalidRequestError):
+        except (CorruptRecordError, InvalidRequestError, WrongTypeError):
             result.unreadable.append(conversation_id)
         advance(1)
     return result

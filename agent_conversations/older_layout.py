@@ -1,5 +1,7 @@
 """Conversations that an older writer kept as one JSON string, messages included."""
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +26,27 @@ def convert(conversation_id: str, raw: bytes, revision: str) -> ConvertedConvers
     What is missing is filled in the same way each time, so that a conversation that is only looked
     at shows the ids that it will have once it is written: a message's ``timestamp`` is that of the
     message before it, the first one's that of the conversation; its ``messageId`` is ``legacy-``
-    and its position. Keys of a message that this service does not know are kept.
+    and its position. Half of a surrogate pair, which JavaScript leaves where it cuts a string in
+    two and writes as an escape, becomes U+FFFD: UTF-8 has none. Keys of a message that this service
+    does not know are kept.
 
     Raises:
         CorruptRecordError: not JSON, or not such a conversation.
     """
     try:
-        return _convert(conversation_id, json_codec.decode(raw), revision)
+        return _convert(conversation_id, json_codec.decode(_without_lone_surrogates(raw)), revision)
     except (ValueError, KeyError, TypeError):
         raise CorruptRecordError("conversation", conversation_id) from None
+
+
+_surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _without_lone_surrogates(raw: bytes) -> bytes:
+    if not _surrogate.search(raw):
+        return raw
+    text = json.dumps(json.loads(raw), ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _convert(conversation_id: str, record: Any, revision: str) -> ConvertedConversation:

@@ -45,9 +45,10 @@ from agent_conversations.types import (
     decode_message,
 )
 from sessions_store import json_codec
-from sessions_store.clock import iso_from_ms, now_ms
+from sessions_store.clock import LAST_MS, iso_from_ms, now_ms
 from sessions_store.errors import (
     CorruptRecordError,
+    InvalidRequestError,
     StoreUnavailableError,
     UnsupportedRecordVersionError,
     WrongTypeError,
@@ -209,18 +210,16 @@ class ConversationRepository:
             ConversationFullError: the conversation has its most messages.
         """
         now = now_ms()
-        complete = message.replace(
-            timestamp=message.timestamp or iso_from_ms(now),
-            source=message.source or "text",
-            message_id=message.message_id or idempotency_key or f"msg-{now}-{_random_id()}",
-        )
-        assert complete.message_id is not None  # noqa: S101  # filled in above
-        wire = complete.to_wire()
+        message_id = message.message_id or idempotency_key or f"msg-{now}-{_random_id()}"
+        wire = message.to_wire()
+        wire["timestamp"] = message.timestamp or iso_from_ms(now)
+        wire["source"] = message.source or "text"
+        wire["messageId"] = message_id
         revision = _new_revision()
         status, *reply = self._run(
             self._append,
             conversation_id,
-            complete.message_id,
+            message_id,
             json_codec.encode(wire),
             revision,
             self._max_messages,
@@ -236,9 +235,9 @@ class ConversationRepository:
                 wire["timestamp"] = stored["timestamp"]
             if json_codec.canonical(stored) != json_codec.canonical(wire):
                 raise MessageConflictError
-            return Appended(complete.message_id, count, replayed=reply[3] != revision.encode())
+            return Appended(message_id, count, replayed=reply[3] != revision.encode())
         self._index(conversation_id, created_at, now, count)
-        return Appended(complete.message_id, count, replayed=False)
+        return Appended(message_id, count, replayed=False)
 
     def list_messages(
         self,
@@ -350,11 +349,14 @@ class ConversationRepository:
                 [self._expired_before(), offset, offset + limit - 1]
                 + (["REV"] if sort_order == "desc" else []),
             )
-            found, ghosts = self._read_all([member.decode() for member in ids])
-            if not ghosts:
+            listed, aliens = _parted(ids)
+            found, ghosts = self._read_all(listed)
+            if not ghosts and not aliens:
                 return ConversationPage(found, total)
             for conversation_id in ghosts:
                 self._unindex_ghost(conversation_id)
+            for alien in aliens:
+                self._unindex(alien)
 
     def _expired_before(self) -> int:
         return now_ms() - self._retention_ms if self._retention_ms else 0
@@ -594,7 +596,7 @@ class ConversationRepository:
 
         self._store.call(add)
 
-    def _unindex(self, conversation_id: str) -> None:
+    def _unindex(self, conversation_id: str | bytes) -> None:
         def remove(client: "redis.Redis") -> None:
             pipeline = client.pipeline(transaction=True)
             for key in keys.INDEX_KEYS:
@@ -648,8 +650,27 @@ def _encoded_fields(content: dict[str, Any]) -> Sequence[str | bytes]:
     return encoded
 
 
+def _parted(members: Sequence[bytes]) -> tuple[Sequence[str], Sequence[bytes]]:
+    """Return those of the list's members that can be conversation ids, and the others."""
+    ids: list[str] = []
+    others: list[bytes] = []
+    for member in members:
+        try:
+            ids.append(check_conversation_id(member.decode()))
+        except (UnicodeDecodeError, InvalidRequestError):
+            others.append(member)
+    return ids, others
+
+
 def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _time(raw: bytes) -> int:
+    milliseconds = int(raw)
+    if not 0 <= milliseconds <= LAST_MS:
+        raise ValueError("not a time")
+    return milliseconds
 
 
 def _conversation(
@@ -667,10 +688,14 @@ def _conversation(
         if metadata is not None and not isinstance(json_codec.skim(metadata), dict):
             raise ValueError("metadata is no object")
         agent_id = fields.get(b"agentId")
+        created_at_ms, last_accessed_at_ms = (
+            _time(fields[b"createdAt"]),
+            _time(fields[b"lastAccessedAt"]),
+        )
         conversation = StoredConversation(
             conversation_id=conversation_id,
-            created_at_ms=int(fields[b"createdAt"]),
-            last_accessed_at_ms=int(fields[b"lastAccessedAt"]),
+            created_at_ms=created_at_ms,
+            last_accessed_at_ms=last_accessed_at_ms,
             revision=fields[b"revision"].decode(),
             agent_id=None if agent_id is None else agent_id.decode(),
             metadata_json=metadata,

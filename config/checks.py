@@ -1,12 +1,15 @@
 """What ``manage.py check`` tells of a bad configuration."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
+import redis
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 
-from config.env import Environment
+from config.env import INTEGERS, Environment
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
 from sessions_store.rate_limit import parse_rate
@@ -33,8 +36,7 @@ def check_environment(**_: Any) -> list[CheckMessage]:
                 id="elevenlabs_agent.W002",
             )
         )
-    schemes = ("redis://", "rediss://", "unix://")
-    if environment.redis_url and not environment.redis_url.startswith(schemes):
+    if environment.redis_url and not _is_redis_url(environment.redis_url):
         found.append(
             Error(
                 "REDIS_URL is no URL of a Redis server.",
@@ -44,12 +46,22 @@ def check_environment(**_: Any) -> list[CheckMessage]:
         )
     found += [
         Error(
-            f"{name} is not a whole number.",
-            hint="Write it in digits, such as 8000.",
+            f"{name} is not a whole number from {least} to {most}.",
+            hint=f"Write it in digits, such as {name}={max(1, least)}.",
             id="elevenlabs_agent.E002",
         )
-        for name, text in environment.integers.items()
-        if text and not (text.isascii() and text.isdigit() and int(text) > 0)
+        for name, (least, most) in INTEGERS.items()
+        if (text := environment.integers[name])
+        and not (text.isascii() and text.isdigit() and least <= int(text) <= most)
+    ]
+    found += [
+        Error(
+            "ALLOWED_HOSTS has an entry that is no host name.",
+            hint="Write it without scheme, port and path, such as api.example.com.",
+            id="elevenlabs_agent.E006",
+        )
+        for host in environment.allowed_hosts
+        if "/" in host or re.search(r"(?<!\[)[^\[\]:]:[0-9]+$", host)
     ]
     found += [
         Error(
@@ -64,8 +76,35 @@ def check_environment(**_: Any) -> list[CheckMessage]:
     return found
 
 
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    try:
+        port = parts.port or 0
+        # Made, not connected: an option that there is not raises.
+        redis.Redis.from_url(url).connection_pool.make_connection()
+    except (TypeError, ValueError):
+        return False
+    database = parts.path.removeprefix("/")
+    return 0 <= port <= 65_535 and (not database or database.isdecimal())
+
+
 def _check_access(environment: Environment) -> list[CheckMessage]:
     found: list[CheckMessage] = []
+    if environment.allow_anonymous_text.lower() not in ("", "true", "false"):
+        found.append(
+            CheckWarning(
+                "ALLOW_ANONYMOUS is neither true nor false, and counts as false.",
+                hint="Set it to true or false.",
+                id="elevenlabs_agent.W005",
+            )
+        )
     if environment.session_rate:
         try:
             parse_rate(environment.session_rate)
@@ -88,7 +127,15 @@ def _check_access(environment: Environment) -> list[CheckMessage]:
                 id="elevenlabs_agent.E005",
             )
         )
-    if any(len(token) < 16 for token in environment.api_tokens):
+    if "" in environment.api_tokens:
+        found.append(
+            Error(
+                "API_TOKENS has an entry without a token.",
+                hint="Write name:token, or the token alone.",
+                id="elevenlabs_agent.E007",
+            )
+        )
+    elif any(len(token) < 16 for token in environment.api_tokens):
         found.append(
             CheckWarning(
                 "API_TOKENS has a token of fewer than 16 characters, which can be guessed.",

@@ -22,11 +22,15 @@ def _integer(name: str, default: int) -> int:
 
 
 def _tokens(name: str) -> dict[str, str]:
-    """Return ``token: name`` of ``name:token`` entries; a bare token is called by its place."""
+    """Return ``token: name`` of ``name:token`` entries; a bare token is called by its place.
+
+    An entry without a token stays, as an empty one: a system check refuses it, and no request can
+    send it.
+    """
     tokens = {}
     for position, item in enumerate(_list(name), start=1):
         holder, _, token = item.rpartition(":")
-        tokens[token] = holder or f"token-{position}"
+        tokens[token.strip()] = holder or f"token-{position}"
     return tokens
 
 
@@ -50,6 +54,7 @@ class Environment:
     api_tokens: dict[str, str]
     """Token to the name of whoever has it."""
     allow_anonymous: bool
+    allow_anonymous_text: str
     session_rate: str
     """Such as ``60/min``; empty for none."""
     session_encryption_keys: list[str]
@@ -62,13 +67,14 @@ class Environment:
 
 
 _DEFAULT_PORT = 8000
-_INTEGERS = (
-    "PORT",
-    "WORKERS",
-    "THREADS",
-    "CONVERSATION_RETENTION_SECONDS",
-    "CONVERSATION_MAX_MESSAGES",
-)
+INTEGERS = {
+    "PORT": (1, 65_535),
+    "WORKERS": (1, 1_000),
+    "THREADS": (1, 1_000),
+    "CONVERSATION_RETENTION_SECONDS": (0, 10**10),
+    "CONVERSATION_MAX_MESSAGES": (1, 10**9),
+}
+"""The least and the most that each of these variables may be."""
 
 
 def read_environment() -> Environment:
@@ -87,10 +93,11 @@ def read_environment() -> Environment:
         cors_allowed_origins=_list("CORS_ALLOWED_ORIGINS"),
         api_tokens=_tokens("API_TOKENS"),
         allow_anonymous=_text("ALLOW_ANONYMOUS").lower() == "true",
+        allow_anonymous_text=_text("ALLOW_ANONYMOUS"),
         session_rate=_text("SESSION_RATE"),
         session_encryption_keys=_list("SESSION_ENCRYPTION_KEYS"),
         conversation_retention_seconds=_integer("CONVERSATION_RETENTION_SECONDS", 0),
         conversation_max_messages=_integer("CONVERSATION_MAX_MESSAGES", 100_000),
         log_level=_text("LOG_LEVEL", "INFO").upper(),
-        integers={name: _text(name) for name in _INTEGERS},
+        integers={name: _text(name) for name in INTEGERS},
     )

@@ -7,7 +7,18 @@ from pathlib import Path
 
 
 def secret_key(data_dir: Path) -> str:
-    """Return the key in ``data_dir``, made on the first call; only its owner may read it."""
+    """Return the key in ``data_dir``, made on the first call; only its owner may read it.
+
+    Where the folder cannot be used, a key for this process alone: nothing that outlives it is
+    signed. (``serve`` tells of the folder, where it needs it.)
+    """
+    try:
+        return _kept(data_dir)
+    except OSError:
+        return secrets.token_urlsafe(50)
+
+
+def _kept(data_dir: Path) -> str:
     path = data_dir / "secret_key"
     try:
         return path.read_text("ascii")

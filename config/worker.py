@@ -2,13 +2,19 @@
 
 import multiprocessing
 import os
+import signal
 
-from config.memory import keep_freed_memory
+from config.memory import freeze_what_is_loaded, keep_freed_memory
 from config.wsgi import application
 from sessions_store.parent_process import end_with_parent
 
 __all__ = ["application"]
 
+# Ctrl-C in a terminal reaches the process that started this one, and that one ends it. Reached by
+# both at once, a worker now and then ended by neither.
+os.setpgrp()
 _parent = multiprocessing.parent_process()
-end_with_parent(_parent.pid if _parent and _parent.pid else os.getppid())
+# A worker has nothing to save, and no one is left to see that it obeys.
+end_with_parent(_parent.pid if _parent and _parent.pid else os.getppid(), by=signal.SIGKILL)
 keep_freed_memory()
+freeze_what_is_loaded()

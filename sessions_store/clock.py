@@ -9,15 +9,26 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, after which there are no ISO 8601 dates."""
+
+
 def iso_from_ms(milliseconds: int) -> str:
-    """Return such as ``2026-11-23T16:20:45.123Z``."""
+    """Return such as ``2026-11-23T16:20:45.123Z``.
+
+    Raises:
+        ValueError: not in the years 1 to 9999.
+    """
     seconds, rest = divmod(milliseconds, 1000)
     return f"{_iso_of_second(seconds)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=1024)
 def _iso_of_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    except (OverflowError, OSError):
+        raise ValueError("not in the years 1 to 9999") from None
 
 
 def ms_from_iso(text: str, *, assume_utc: bool = False) -> int:

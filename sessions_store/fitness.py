@@ -6,6 +6,8 @@ from typing import Any
 from sessions_store.redis_client import StoreClient
 
 READ_ONLY = "read_only"
+OUT_OF_MEMORY = "out_of_memory"
+TAKES_NO_WRITES = frozenset({READ_ONLY, OUT_OF_MEMORY})
 OLDEST_VERSION = (6, 2)
 
 
@@ -45,6 +47,14 @@ def examine(store: StoreClient, *, conversations_expire: bool = False) -> list[A
             Advice(
                 READ_ONLY,
                 "The server is a replica and takes no writes. Point REDIS_URL at its primary.",
+            )
+        )
+    if policy == "noeviction" and 0 < info.get("maxmemory", 0) <= info.get("used_memory", 0):
+        found.append(
+            Advice(
+                OUT_OF_MEMORY,
+                "The server's memory is full and it takes no writes. Raise maxmemory, or let "
+                "conversations expire (CONVERSATION_RETENTION_SECONDS).",
             )
         )
     # Valkey tells the Redis version that it is compatible with, beside its own.

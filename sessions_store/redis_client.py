@@ -45,6 +45,12 @@ def connection_options() -> dict[str, Any]:
     }
 
 
+def without_credentials(url: str) -> str:
+    """Return a Redis URL as it may be shown: without user name, password and options."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
 class _UnknownScriptError(Exception):
     """The server does not know the script, and has done nothing."""
 
@@ -170,8 +176,10 @@ class StoreClient:
         cursor = 0
         while True:
             cursor, found = self.call(partial(step, cursor))
-            # ZSCAN gives pairs of a member and its score.
-            yield [(one[0] if isinstance(one, tuple) else one).decode() for one in found]
+            # ZSCAN gives pairs of a member and its score. What is not UTF-8 is no key of ours, but
+            # it can stand among them and be told of.
+            names = (one[0] if isinstance(one, tuple) else one for one in found)
+            yield [name.decode("utf-8", "backslashreplace") for name in names]
             if cursor == 0:
                 return
 

@@ -25,6 +25,8 @@ DEFAULT_TTL_SECONDS = 600
 """A connection cannot be reopened, so its session is worth nothing after ten minutes."""
 
 MAX_PAYLOAD_BYTES = 64 * 1024
+MAX_PAYLOAD_DEPTH = 256
+"""Whatever reads the session needs a stack of its own: Python's JSON goes to about 1,000."""
 
 Transport = Literal["webrtc", "websocket"]
 _TRANSPORTS = get_args(Transport)
@@ -93,8 +95,8 @@ class AgentSession(WireModel):
         push-capable URL stands cannot serve a callback, whatever ids it has.
 
         Raises:
-            InvalidRequestError: no ``ws://`` or ``wss://`` URL, or a payload over 64 KiB; the
-                sentence says what to send instead.
+            InvalidRequestError: no ``ws://`` or ``wss://`` URL, or a payload over 64 KiB or 256
+                levels; the sentence says what to send instead.
         """
         registration = AgentSessionRegistration.parse(body)
         assert isinstance(body, dict)  # noqa: S101  # parse() refused everything else
@@ -109,6 +111,10 @@ class AgentSession(WireModel):
             raise InvalidRequestError(f"The session cannot be JSON: {error}") from None
         if size > MAX_PAYLOAD_BYTES:
             sentence = "sessionPayload must not be larger than 64 KiB as JSON"
+            raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
+        # A level takes two bytes at least.
+        if size > 2 * MAX_PAYLOAD_DEPTH and json_codec.depth(payload) > MAX_PAYLOAD_DEPTH:
+            sentence = "sessionPayload must not be nested more than 256 levels deep"
             raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
         return cls(
             session_payload=payload,
@@ -204,6 +210,17 @@ def _push_url_missing(body: dict[str, Any]) -> str:
     else:
         found = "The body has no push-capable URL."
     return f"{found} {WHAT_TO_SEND}"
+
+
+class SessionDeletionQuery(WireModel):
+    """The query of ``DELETE /{conversationId}/session``.
+
+    Nothing but ``sessionId`` is taken: with a misspelt name, every session would be meant.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    session_id: str | None = None
 
 
 class AgentSessionStatus(WireModel):

@@ -103,6 +103,7 @@ class WireModel(BaseModel):
 # Sentences for people, in place of pydantic's, which speak of Python's types.
 _SENTENCES = {
     "missing": "{field} is required",
+    "extra_forbidden": "{field} is not known here",
     "model_type": "The body must be a JSON object",
     "string_type": "{field} must be a string",
     "string_unicode": "{field} must be valid Unicode text",
@@ -213,5 +214,8 @@ def stored_timestamp(value: object) -> str | None:
     if isinstance(value, str):
         return iso_from_ms(ms_from_iso(value, assume_utc=True))
     if isinstance(value, int | float):
-        return iso_from_ms(int(value))
+        try:
+            return iso_from_ms(int(value))
+        except OverflowError:
+            raise ValueError("not a time") from None  # infinity
     raise ValueError("not a time")

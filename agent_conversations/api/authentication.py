@@ -75,6 +75,8 @@ def _sent_token(request: Request) -> str:
 def _name_of(sent: str, tokens: Mapping[str, str]) -> str | None:
     """Return the name of the token that was sent; every one is compared, in constant time."""
     found = None
+    if not sent:
+        return None  # whatever is configured
     for token, name in tokens.items():
         if hmac.compare_digest(sent.encode(), token.encode()):
             found = name

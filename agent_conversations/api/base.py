@@ -79,6 +79,10 @@ def answer(
     """Return the answer of a view: bytes for a program, what a page is made of for a browser."""
     if getattr(request, "accepted_renderer", _JSON) is not _JSON:
         return Response(body, status=status, headers=headers)
+    if body is None:
+        response = HttpResponse(status=status, headers={"Vary": "Accept"})
+        del response.headers["Content-Type"]
+        return response
     return HttpResponse(
         _JSON.render(body),
         status=status,

@@ -95,7 +95,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     exceptions.AuthenticationFailed: Answer(
         401, "not_authenticated", "Send a valid token: Authorization: Bearer <token>."
     ),
-    Http404: Answer(404, "not_found", "There is nothing at this path."),
+    Http404: Answer(
+        404, "not_found", "There is nothing at this path. (Paths have no slash at their end.)"
+    ),
     exceptions.NotFound: Answer(404, "not_found", "There is nothing at this path."),
     exceptions.MethodNotAllowed: Answer(
         405, "method_not_allowed", "This path does not take that method; Allow lists its methods."
@@ -194,6 +196,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _outside_of_a_view(exception)
+
+
+def method_not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
+    response = _outside_of_a_view(exceptions.MethodNotAllowed(request.method or ""))
+    response.headers["Allow"] = allowed
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

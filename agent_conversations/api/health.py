@@ -8,10 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from agent_conversations.api.errors import method_not_allowed
 from agent_conversations.api.schema import describe_health
 from agent_conversations.services import store_advice
 from sessions_store.errors import StoreUnfitError
-from sessions_store.fitness import READ_ONLY
+from sessions_store.fitness import TAKES_NO_WRITES
 
 
 class _OpenView(APIView):
@@ -37,7 +38,7 @@ class ReadyView(_OpenView):
     @extend_schema(**describe_health("getReadiness", needs_redis=True))
     def get(self, request: Request) -> Response:
         advice = {one.code: one.message for one in store_advice()}
-        if READ_ONLY in advice:
+        if TAKES_NO_WRITES & advice.keys():
             raise StoreUnfitError(advice)
         body = {"status": "ok", "redis": "ok", "enabled": settings.ELEVENLABS_AGENT_ENABLED}
         return Response(body | ({"advice": advice} if advice else {}))
@@ -53,6 +54,8 @@ class HealthView(ReadyView):
 
 def index(request: HttpRequest) -> HttpResponse:
     """A page to click through from."""
+    if request.method not in ("GET", "HEAD"):
+        return method_not_allowed(request, "GET, HEAD")
     return render(
         request,
         "agent_conversations/index.html",

@@ -22,20 +22,19 @@ def read_body(request: Request) -> dict[str, Any]:
     Raises:
         RequestTooLargeError: over 1 MiB.
         UnsupportedMediaType: not ``application/json`` in UTF-8, or a ``Content-Encoding``.
-        InvalidRequestError: not JSON, or not an object; ``sessions_store.json_codec`` says what
-            counts as JSON.
+        InvalidRequestError: not JSON (``sessions_store.json_codec`` says what counts as such), not
+            an object, or announced and not sent.
     """
     http_request: HttpRequest = request._request
+    headers = http_request.META
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body = http_request.read(limit + 1)
     if len(body) > limit:
         raise RequestTooLargeError
+    _check_that_all_came(len(body), headers)
     if not body:
         return {}
-    if (
-        http_request.META.get("CONTENT_TYPE") != JSON
-        or "HTTP_CONTENT_ENCODING" in http_request.META
-    ):
+    if headers.get("CONTENT_TYPE") != JSON or "HTTP_CONTENT_ENCODING" in headers:
         _check_media_type(http_request)
     try:
         value = json_codec.decode(body)
@@ -46,6 +45,18 @@ def read_body(request: Request) -> dict[str, Any]:
         sentence = "The body must be a JSON object"
         raise InvalidRequestError(sentence, {"body": [sentence]})
     return value
+
+
+def _check_that_all_came(size: int, headers: Mapping[str, str]) -> None:
+    """Refuse a body that was cut off on its way: an empty rest would create a conversation.
+
+    How long one that comes in chunks should have been, nobody said; but not that it is empty.
+    """
+    length = headers.get("CONTENT_LENGTH", "")
+    announced = 1 if "HTTP_TRANSFER_ENCODING" in headers else int(length) if length.isdigit() else 0
+    if size < announced:
+        sentence = "The body ended before all of it had come"
+        raise InvalidRequestError(sentence, {"body": [sentence]})
 
 
 def _check_media_type(request: HttpRequest) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.operations import operation_of
-from agent_conversations.types import StoredConversation
+from agent_conversations.types import AgentConversationList, StoredConversation
 from sessions_store import json_codec
 from sessions_store.wire import WireModel
 
@@ -81,6 +82,9 @@ class BrowsableRenderer(BrowsableAPIRenderer):
     ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
         view = context["view"]
+        context["links"] = _links(view, data)
+        if context["response"].status_code == 405 and context["request"].method == "GET":
+            context["content"] = "Nothing to read here: this path takes the form below."
         operations = {method: operation_of(view, method) for method in view.allowed_methods}
         context["irreversible"] = {
             method: operation.irreversible
@@ -88,3 +92,20 @@ class BrowsableRenderer(BrowsableAPIRenderer):
             if operation and operation.irreversible
         }
         return context
+
+
+def _links(view: Any, data: Any) -> Mapping[str, str]:
+    """Return where to go from a page: to the conversations on it, or around the one it is about."""
+    if isinstance(data, AgentConversationList):
+        shown = [conversation.conversation_id for conversation in data.conversations]
+        return {one: reverse("agent-conversation", args=[one]) for one in shown}
+    conversation_id = view.kwargs.get("conversation_id") or getattr(data, "conversation_id", None)
+    if conversation_id is None:
+        return {}
+    names = {
+        "Conversation": "agent-conversation",
+        "Messages": "agent-messages",
+        "New message": "new-agent-message",
+        "Session": "agent-session",
+    }
+    return {title: reverse(name, args=[conversation_id]) for title, name in names.items()}

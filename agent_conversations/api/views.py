@@ -26,7 +26,13 @@ from agent_conversations.types import (
     StoredConversation,
 )
 from sessions_store.clock import now_ms
-from sessions_store.types import AgentSession, AgentSessionRegistered, AgentSessionStatus
+from sessions_store.errors import InvalidRequestError
+from sessions_store.types import (
+    AgentSession,
+    AgentSessionRegistered,
+    AgentSessionStatus,
+    SessionDeletionQuery,
+)
 
 
 @describe_operations
@@ -134,7 +140,8 @@ class AgentSessionViewSet(ApiViewSet):
         return answer(request, AgentSessionStatus.of(conversation_id, session, now_ms()))
 
     def destroy_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
-        sessions().delete(conversation_id, request.query_params.get("sessionId"))
+        query = SessionDeletionQuery.parse(request.query_params.dict())
+        sessions().delete(conversation_id, query.session_id)
         return answer(request, None, status=204)
 
 
@@ -148,8 +155,12 @@ def _if_match(request: Request) -> list[str] | None:
     header = request.META.get("HTTP_IF_MATCH")
     if header is None or header.strip() == "*":
         return None
+    tags = parse_etags(header)
+    if not tags:
+        sentence = 'If-Match must be * or quoted ETags, such as "9f2c41d07be3a510"'
+        raise InvalidRequestError(sentence, {"If-Match": [sentence]})
     # A weak tag never matches: the comparison is the strong one.
-    return [tag.strip('"') for tag in parse_etags(header) if not tag.startswith("W/")]
+    return [tag.strip('"') for tag in tags if not tag.startswith("W/")]
 
 
 def _with_etag(request: Request, conversation: StoredConversation) -> HttpResponseBase:

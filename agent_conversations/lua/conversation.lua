@@ -18,6 +18,12 @@ local function delete_all()
   end
 end
 
+-- Returns a stored time as a number; nil where it is none, or past the year 9999.
+local function milliseconds(text)
+  local number = text and string.find(text, '^%d+$') and tonumber(text)
+  return number and number <= 253402300799999 and number
+end
+
 -- Returns the reply that ends the script where the record cannot be worked on:
 -- {'missing'} | {'one_string', its JSON} | {'corrupt'} | {'newer'}; nil where it can, with the
 -- record's createdAt, lastAccessedAt and messageBytes as they stand there.
@@ -35,7 +41,8 @@ local function find_obstacle()
     end
     return { 'corrupt' }
   end
-  local version, created, accessed = tonumber(known[1]), tonumber(known[2]), tonumber(known[3])
+  local version = tonumber(known[1])
+  local created, accessed = milliseconds(known[2]), milliseconds(known[3])
   if version and version > tonumber(ARGV[4]) then
     return { 'newer' }
   end

@@ -353,7 +353,7 @@ def test_given_the_most_messages_when_another_is_appended_then_the_conversation_
     conversations.append_message("mine", said("a", messageId="m1"))
     conversations.append_message("mine", said("b"))
 
-    with pytest.raises(ConversationFullError, match="2 messages"):
+    with pytest.raises(ConversationFullError, match="is 2"):
         conversations.append_message("mine", said("c"))
 
     assert contents(conversations.get("mine")) == ["a", "b"]

@@ -1,14 +1,18 @@
 """What the commands that talk to Redis have in common."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis_client import without_credentials
 
 
 class StoreCommand(BaseCommand):
@@ -16,12 +20,24 @@ class StoreCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            result = super().execute(*args, **options)
+            sys.stdout.flush()
         except StoreUnavailableError as error:
             raise CommandError(
-                f"Redis does not answer ({error.cause}). Is the service running (make run), or is "
-                "REDIS_URL set?"
+                f"Redis at {without_credentials(settings.REDIS_URL)} does not do its work "
+                f"({error.cause}). {self._what_to_do()}"
             ) from None
+        except BrokenPipeError:
+            # Whoever read the output, such as head, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        return result
+
+    @staticmethod
+    def _what_to_do() -> str:
+        if settings.ENVIRONMENT.redis_url:
+            return "Look at REDIS_URL: the address, the password, the number of the database."
+        return "Is the service running (make run), or should REDIS_URL be set?"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 import sys
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from agent_conversations.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
 from agent_conversations.management.commands._store_command import StoreCommand, progress
@@ -24,7 +24,12 @@ class Command(StoreCommand):
         parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        source = StoreClient.from_url(options["source"]) if options["source"] else store()
+        try:
+            source = StoreClient.from_url(options["source"]) if options["source"] else store()
+        except ValueError:
+            raise CommandError(
+                "--source is no URL of a Redis server, such as redis://host:6379/0"
+            ) from None
         with progress("Conversations", None) as advance:
             result = import_from_node(
                 source,

@@ -10,8 +10,11 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from agent_conversations.api.middleware import API_PREFIX
+from agent_conversations.services import store
 from config.env import Environment
 from sessions_store.embedded import EmbeddedServer, EmbeddedServerError
+from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis_client import without_credentials
 
 
 class Command(BaseCommand):
@@ -37,6 +40,10 @@ class Command(BaseCommand):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((environment.host, environment.port))
+            except socket.gaierror as error:
+                raise CommandError(
+                    f"Cannot listen on {environment.host}: HOST is no address of this machine."
+                ) from error
             except OSError as error:
                 raise CommandError(
                     f"Cannot listen on {environment.host}:{environment.port}: {error.strerror}. "
@@ -48,7 +55,7 @@ class Command(BaseCommand):
         address = f"http://{host}:{environment.port}"
         enabled = settings.ELEVENLABS_AGENT_ENABLED
         if environment.redis_url:
-            redis = f"{_without_credentials(environment.redis_url)} (REDIS_URL)"
+            redis = f"{without_credentials(environment.redis_url)} (REDIS_URL)"
         else:
             redis = f"bundled Valkey, data in {environment.data_dir} (set REDIS_URL for your own)"
         flag = "on" if enabled else "off: the API answers 503 (ELEVENLABS_AGENT_ENABLED=true)"
@@ -63,6 +70,12 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name:<17} {value}")
         self.stdout.write("  Ctrl-C stops it.\n\n")
         self.stdout.flush()
+        try:
+            store().ping()
+        except StoreUnavailableError as error:
+            self.stderr.write(
+                f"Redis does not do its work ({error.cause}): the API answers 503 until it does."
+            )
 
 
 def check_access(environment: Environment) -> None:
@@ -90,14 +103,17 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _without_credentials(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+class _Server(MPServer):
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        # A second Ctrl-C that comes while the first is handled would wait for ever for a lock that
+        # the first one's handler, below it on the stack, holds.
+        if not self.interrupt_signal:
+            super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian's
 
 
 def _server(environment: Environment) -> MPServer:
     level = environment.log_level.lower()
-    return MPServer(
+    return _Server(
         "config.worker:application",
         address=environment.host,
         port=environment.port,
@@ -107,6 +123,8 @@ def _server(environment: Environment) -> MPServer:
         blocking_threads=environment.threads,
         # A worker that was killed comes back; one that dies again within seconds ends the service.
         respawn_failed_workers=True,
+        # Seconds; the longest request takes half of them.
+        workers_kill_timeout=5,
         # More requests than threads wait in line here; beyond that, in the kernel's backlog.
         backpressure=environment.threads,
         # Its own start-up lines repeat ours, and it takes threads that wait for Redis for a fault.

@@ -368,9 +368,7 @@ class TestUpdate:
         assert response.status_code == 200
         assert response.json()["agentId"] == "b"
 
-    @pytest.mark.parametrize(
-        "header", ['"stale"', "W/{etag}", '"x", "y"', '"*"', '"x {bare} y"', "nonsense"]
-    )
+    @pytest.mark.parametrize("header", ['"stale"', "W/{etag}", '"x", "y"', '"*"', '"x {bare} y"'])
     def test_is_a_412_where_if_match_does_not_hold(self, api: Api, full: str, header: str) -> None:
         etag = api.get(full).headers["ETag"]
 

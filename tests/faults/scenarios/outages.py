@@ -16,7 +16,7 @@ from tests.faults.client import Answer, Api
 from tests.faults.result import ANSWER_SECONDS, RECOVERY_SECONDS, Advance, Result, ignore
 from tests.faults.servers import RedisServer, Rig
 
-LIVE_SECONDS = 0.5
+LIVE_SECONDS = 1.0
 """The process answers that it is alive within this time, whatever Redis does."""
 
 
