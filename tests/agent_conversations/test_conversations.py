@@ -1192,6 +1192,12 @@ BREAKAGES: dict[str, Callable[[Redis], object]] = {
     "no revision": lambda redis: redis.hdel(RECORD, "revision"),
     "no version": lambda redis: redis.hdel(RECORD, "schemaVersion"),
     "time a word": lambda redis: redis.hset(RECORD, "createdAt", "soon"),
+    "time past the year 9999": lambda redis: redis.hset(RECORD, "createdAt", 253_402_300_800_000),
+    "time beyond 64 bits": lambda redis: redis.hset(RECORD, "lastAccessedAt", "9" * 20),
+    "time before 1970": lambda redis: redis.hset(RECORD, "lastAccessedAt", -1),
+    "time not a number": lambda redis: redis.hset(RECORD, "createdAt", "nan"),
+    "time infinite": lambda redis: redis.hset(RECORD, "lastAccessedAt", "inf"),
+    "time with a fraction": lambda redis: redis.hset(RECORD, "createdAt", "1.5"),
     "version a word": lambda redis: redis.hset(RECORD, "schemaVersion", "x"),
     "metadata cut off": lambda redis: redis.hset(RECORD, "metadata", '{"a":'),
     "metadata an array": lambda redis: redis.hset(RECORD, "metadata", "[]"),
@@ -1202,6 +1208,14 @@ BREAKAGES: dict[str, Callable[[Redis], object]] = {
     "record no JSON": lambda redis: redis.set(RECORD, "{secret"),
     "record a number": lambda redis: redis.set(RECORD, "1"),
     "record without times": lambda redis: redis.set(RECORD, '{"messages":[]}'),
+    "record with an impossible time": lambda redis: redis.set(
+        RECORD, '{"createdAt":1e20,"messages":[]}'
+    ),
+    "record with an infinite time": lambda redis: redis.set(
+        RECORD,
+        '{"createdAt":"2025-01-01T00:00:00Z","messages":[{"role":"user","content":"secret",'
+        '"timestamp":1e300}]}',
+    ),
     "record without messages": lambda redis: redis.set(
         RECORD, '{"createdAt":"2025-01-01T00:00:00Z"}'
     ),
@@ -1255,6 +1269,31 @@ def test_given_a_broken_record_when_listed_then_it_is_left_out_and_reported(
     assert page.total == 3
     assert "secret" not in caplog.text
     assert [getattr(record, "conversation_id", None) for record in caplog.records] == ["broken"]
+
+
+def test_given_listed_members_that_can_be_no_ids_when_listed_then_they_are_taken_off(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    conversations.create(new("c-1"))
+    for key in keys.INDEX_KEYS:
+        raw_redis.zadd(key, {b"\xff\xfe": 1, b"an id": 2})
+
+    page = conversations.list(sort_order="asc", limit=1)
+
+    assert ([one.conversation_id for one in page.conversations], page.total) == (["c-1"], 1)
+    assert [raw_redis.zrange(key, 0, -1) for key in keys.INDEX_KEYS] == [[b"c-1"]] * 3
+
+
+def test_given_half_a_surrogate_pair_as_javascript_writes_it_when_read_then_it_is_replaced(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    record = (
+        '{"createdAt":"2025-01-01T00:00:00Z","messages":'
+        '[{"role":"user","content":"caf\\ud83d \\ud83d\\ude00 \\\\ud83d"}]}'
+    )
+    raw_redis.set(keys.conversation_key("c-1"), record)
+
+    assert conversations.get("c-1").messages[0].content == "caf\N{REPLACEMENT CHARACTER} 😀 \\ud83d"
 
 
 @pytest.mark.usefixtures("broken")

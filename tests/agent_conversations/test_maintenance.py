@@ -1,17 +1,22 @@
 """What an operator does to all records at once, by function and by command."""
 
 import json
+import os
+import subprocess
+import sys
 from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
 from redis import Redis
 
-from agent_conversations import keys
+from agent_conversations import keys, services
 from agent_conversations.maintenance import find_corrupt, import_from_node, reindex
 from agent_conversations.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
+from config.env import PROJECT_DIR
 from sessions_store.redis_client import StoreClient
 from sessions_store.repository import SessionRepository
 
@@ -195,11 +200,15 @@ class TestImport:
     ) -> None:
         raw_redis.set("agent:conversation:broken", "{")
         raw_redis.set("agent:conversation:bad id", older_record())
+        raw_redis.set("agent:conversation:impossible", older_record(createdAt=1e20))
+        raw_redis.hset("agent:conversation:hash", "a", "b")
+        raw_redis.set(b"agent:conversation:\xff", older_record())
 
         result = import_from_node(node, conversations, ignore)
 
         assert result.imported == 2
-        assert sorted(result.unreadable) == ["bad id", "broken"]
+        assert sorted(result.unreadable) == ["bad id", "broken", "hash", "impossible"]
+        assert result.missing == 2
 
 
 class TestCommands:
@@ -219,6 +228,52 @@ class TestCommands:
         assert "1 would be imported" in self.run("import_conversations", "--dry-run")
         assert "1 imported" in self.run("import_conversations")
         assert "1 here already" in self.run("import_conversations")
+
+    @pytest.mark.parametrize("url", ["nonsense", "redis://host:port/0", "http://host"])
+    def test_import_conversations_tells_of_a_bad_source(self, url: str) -> None:
+        with pytest.raises(CommandError, match="--source is no URL"):
+            self.run("import_conversations", "--source", url)
+
+    def test_say_what_to_do_where_redis_does_not_answer(self, settings: Settings) -> None:
+        url = "redis://me:word@127.0.0.1:1/0"
+        settings.REDIS_URL = url
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": url}}
+        services.forget()
+
+        for command in ("reindex", "find_corrupt", "check_redis", "import_conversations"):
+            with pytest.raises(CommandError, match=r"Redis at redis://127\.0\.0\.1:1/0 does not"):
+                self.run(command)
+
+        services.forget()
+
+    @pytest.mark.parametrize("command", ["reindex", "find_corrupt", "check_redis"])
+    def test_end_quietly_where_nobody_reads_on(self, real_service: Redis, command: str) -> None:
+        url = f"unix://{real_service.connection_pool.connection_kwargs['path']}"
+        environment = {"PATH": os.environ["PATH"], "REDIS_URL": url}
+        reader, writer = os.pipe()
+        os.close(reader)
+
+        ended = subprocess.run(
+            [sys.executable, "manage.py", command],
+            cwd=PROJECT_DIR,
+            env=environment,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(writer)
+
+        assert ended.returncode == 1
+        assert b"Traceback" not in ended.stderr
+        assert b"BrokenPipe" not in ended.stderr
+
+    def test_find_corrupt_finds_what_is_no_text(self, real_service: Redis) -> None:
+        real_service.set(b"elevenlabs:session:\xff", "{}")
+        real_service.set("elevenlabs:session:late", '{"wsUrl":"wss://h","createdAt":1e20}')
+
+        found = list(find_corrupt(services.conversations(), services.sessions(), ignore))
+
+        assert sorted(one.record_id for one in found) == ["\\xff", "late"]
 
     def test_find_corrupt_exits_with_1_and_shows_no_content(
         self, real_service: Redis, capsys: pytest.CaptureFixture[str]

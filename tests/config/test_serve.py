@@ -250,6 +250,80 @@ def test_credentials_of_the_redis_url_are_not_shown(start: Callable[..., Service
     assert "MARK" not in service.output.read_text()
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_stops_it_and_all_that_it_started(start: Callable[..., Service], times: int) -> None:
+    # A terminal sends SIGINT to the whole group: to this process and, were they in it, its workers.
+    service = start(WORKERS="2").until_up()
+    workers = children_of(service.process.pid)
+
+    os.killpg(service.process.pid, signal.SIGINT)
+    if times == 2:
+        service.process.send_signal(signal.SIGINT)
+
+    assert service.process.wait(10) is not None
+    eventually(lambda: all(is_gone(pid) for pid in workers))
+    assert len(workers) >= 2
+
+
+def test_workers_are_out_of_ctrl_cs_reach(start: Callable[..., Service]) -> None:
+    service = start().until_up()
+
+    workers = [pid for pid in children_of(service.process.pid) if name_of(pid) == "python"]
+
+    assert workers
+    assert all(os.getpgid(pid) != os.getpgid(service.process.pid) for pid in workers)
+
+
+def test_a_redis_that_does_not_answer_is_told_at_the_start(start: Callable[..., Service]) -> None:
+    service = start(REDIS_URL="redis://127.0.0.1:1/0").until_up()
+
+    assert "Redis does not do its work (ConnectionError)" in service.output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"PORT": "99999"}, "PORT is not a whole number from 1 to 65535"),
+        ({"HOST": "nowhere.invalid", "API_TOKENS": "a:0123456789abcdef"}, "HOST is no address"),
+        ({"DATA_DIR": "/dev/null/x"}, "/dev/null/x cannot be used"),
+        ({"API_TOKENS": "alice:"}, "API_TOKENS has an entry without a token"),
+        ({"REDIS_URL": "redis://127.0.0.1/0?foo=bar"}, "REDIS_URL is no URL"),
+    ],
+    ids=str,
+)
+def test_a_bad_setting_is_told_in_a_sentence(
+    start: Callable[..., Service], variables: dict[str, str], told: str
+) -> None:
+    service = start(**variables)
+    service.process.wait(30)
+
+    assert service.process.returncode == 1
+    assert told in service.output.read_text()
+    assert "Traceback" not in service.output.read_text()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Content-Length: 50\r\n\r\n",
+        b"Content-Length: 50\r\n\r\n{}",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_body_that_is_cut_off_creates_nothing(start: Callable[..., Service], sent: bytes) -> None:
+    service = start().until_up()
+    head = b"POST %b/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(head % API.encode() + b"Idempotency-Key: k\r\n" + sent)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(65_536)
+
+    assert json.loads(service.request("GET", f"{API}/list")[1])["conversations"] == []
+    whole = b'{"agentId": "a"}'
+    assert service.request("POST", f"{API}/new", whole, **{"Idempotency-Key": "k"})[0] == 201
+
+
 def chunks(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
 

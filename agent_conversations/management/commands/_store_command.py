@@ -20,8 +20,10 @@ class StoreCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            result = super().execute(*args, **options)
-            sys.stdout.flush()
+            try:
+                return super().execute(*args, **options)
+            finally:
+                sys.stdout.flush()
         except StoreUnavailableError as error:
             raise CommandError(
                 f"Redis at {without_credentials(settings.REDIS_URL)} does not do its work "
@@ -31,7 +33,6 @@ class StoreCommand(BaseCommand):
             # Whoever read the output, such as head, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        return result
 
     @staticmethod
     def _what_to_do() -> str:

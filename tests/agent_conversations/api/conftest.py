@@ -29,6 +29,8 @@ class AsServed:
         body.close()  # type: ignore[attr-defined]  # Django's have it
         status, headers = started[0]
         response = HttpResponse(content, status=int(status[:3]), headers=dict(headers))
+        if "Content-Type" not in dict(headers):
+            del response.headers["Content-Type"]
         response.wsgi_request = WSGIRequest(environ)  # type: ignore[attr-defined]  # as the client expects
         return response
 

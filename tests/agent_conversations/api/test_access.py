@@ -13,6 +13,7 @@ from redis import Redis
 from agent_conversations import services
 from agent_conversations.api.operations import OPERATIONS
 from config.env import read_environment
+from tests.agent_conversations.api.conftest import Api
 
 API = "/agent-conversations/api"
 ROUTES = [
@@ -142,6 +143,19 @@ def test_tokens_are_read_with_and_without_names(monkeypatch: pytest.MonkeyPatch)
         ({"CONVERSATION_RETENTION_SECONDS": "1d"}, "elevenlabs_agent.E002"),
         ({"CORS_ALLOWED_ORIGINS": "app.example.com"}, "elevenlabs_agent.E003"),
         ({"LOG_LEVEL": "LOUD"}, "elevenlabs_agent.W002"),
+        ({"PORT": "65536"}, "elevenlabs_agent.E002"),
+        ({"WORKERS": "0"}, "elevenlabs_agent.E002"),
+        ({"ALLOWED_HOSTS": "https://api.example.com"}, "elevenlabs_agent.E006"),
+        ({"ALLOWED_HOSTS": "localhost:8000"}, "elevenlabs_agent.E006"),
+        ({"API_TOKENS": "alice:"}, "elevenlabs_agent.E007"),
+        ({"ALLOW_ANONYMOUS": "yes"}, "elevenlabs_agent.W005"),
+        ({"REDIS_URL": "redis://host:99999/0"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "redis://host:port/0"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "redis://["}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "redis://host/abc"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "redis://host/0?foo=bar"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "redis://host/0?socket_timeout=abc"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "unix://"}, "elevenlabs_agent.E001"),
     ],
 )
 def test_the_system_check_tells_of_a_bad_value(
@@ -155,6 +169,37 @@ def test_the_system_check_tells_of_a_bad_value(
 
     assert check_id in found
     assert found[check_id].hint
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"CONVERSATION_RETENTION_SECONDS": "0"},
+        {"ALLOWED_HOSTS": "localhost,[::1],.example.com,*"},
+        {"REDIS_URL": "redis://user:word@host:6380/3?socket_keepalive=true"},
+        {"REDIS_URL": "rediss://host"},
+        {"REDIS_URL": "unix:///run/valkey.sock?db=1"},
+    ],
+    ids=str,
+)
+def test_the_system_check_is_content_with_good_values(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings.ENVIRONMENT = read_environment()
+
+    assert [message.id for message in run_checks() if "elevenlabs" in str(message.id)] == []
+
+
+@pytest.mark.parametrize("header", [None, "Bearer ", "Bearer", "Basic Og==", "Basic"])
+def test_an_empty_token_opens_nothing(api: Api, settings: Settings, header: str | None) -> None:
+    settings.API_TOKENS = {"": "alice"}
+
+    response = api.get("/list", headers={"Authorization": header} if header else None)
+
+    assert response.status_code == 401
 
 
 class TestSessionRate:

@@ -208,3 +208,26 @@ def get_from_application(path: str) -> tuple[str, int]:
     if close:
         close()
     return started[0], length
+
+
+def test_pages_lead_from_the_list_to_everything_of_a_conversation(browser: Client) -> None:
+    seen = {f"{PREFIX}/list"}
+    pending = list(seen)
+    while pending:
+        page = browser.get(pending.pop()).content.decode()
+        links = {link for link in References(page).followed() if link.startswith(PREFIX)}
+        new = {link for link in links if "?" not in link} - seen
+        seen |= new
+        pending += new
+
+    assert seen >= {PREFIX + path for path in PAGES if path != "/new"}
+
+
+@pytest.mark.parametrize("path", ["/new", "/c-1/message"])
+def test_a_path_that_only_takes_a_form_is_not_shown_as_a_failure(
+    browser: Client, path: str
+) -> None:
+    page = read_page(browser, PREFIX + path, 405)
+
+    assert "this path takes the form below" in page
+    assert "method_not_allowed" not in page

@@ -101,6 +101,28 @@ def test_a_session_payload_over_64_kib_is_refused(empty: Redis, client: Client) 
     assert not empty.exists(f"elevenlabs:session:{CONVERSATION}")
 
 
+@pytest.mark.parametrize("levels", [257, 966, 967, 968, 969, 2_000])
+@pytest.mark.parametrize("field", ["sessionPayload", "more"])
+def test_a_session_nested_too_deep_is_refused(
+    empty: Redis, client: Client, levels: int, field: str
+) -> None:
+    body = b'{"wsUrl":"wss://host/push","%b":%b}' % (field.encode(), nested(levels))
+
+    response = client.post(f"{API}/{CONVERSATION}/session", body, "application/json")
+
+    assert response.status_code == 400
+    assert not empty.exists(f"elevenlabs:session:{CONVERSATION}")
+
+
+def test_a_session_of_256_levels_is_taken(empty: Redis, client: Client) -> None:
+    body = b'{"wsUrl":"wss://host/push","sessionPayload":%b}' % nested(256)
+
+    response = client.post(f"{API}/{CONVERSATION}/session", body, "application/json")
+
+    assert response.status_code == 201
+    assert client.get(f"{API}/{CONVERSATION}/session").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content_type", "headers"),
     [

@@ -391,6 +391,15 @@ class TestUpdate:
         assert (first.status_code, second.status_code) == (200, 412)
         assert api.get(full).json()["agentId"] == "first"
 
+    @pytest.mark.parametrize("header", ["nonsense", "{bare}", "", '"unclosed'])
+    def test_an_if_match_without_quotes_is_a_400(self, api: Api, full: str, header: str) -> None:
+        bare = api.get(full).headers["ETag"].strip('"')
+
+        response = api.patch(full, {"agentId": "b"}, headers={"If-Match": header.format(bare=bare)})
+
+        assert response.status_code == 400
+        assert "quoted" in response.json()["error"]
+
     def test_an_unknown_conversation_is_a_404_whatever_if_match_says(self, api: Api) -> None:
         for header in ("*", '"x"'):
             response = api.patch("/unknown", {"agentId": "b"}, headers={"If-Match": header})
@@ -747,6 +756,16 @@ class TestSession:
         assert (response.status_code, response.content) == (204, b"")
         assert (api.get("/c-1/session").status_code == 200) is left
 
+    @pytest.mark.parametrize("query", ["?session_id=s-1", "?sessionid=s-1", "?sessionId=x&a=b"])
+    def test_a_misspelt_query_deletes_nothing(self, api: Api, query: str) -> None:
+        api.post("/c-1/session", {"sessionUrl": URL, "sessionId": "s-1"})
+
+        response = api.delete(f"/c-1/session{query}")
+
+        assert response.status_code == 400
+        assert "is not known here" in response.json()["error"]
+        assert api.get("/c-1/session").status_code == 200
+
     def test_deleting_none_is_a_204_too(self, api: Api) -> None:
         assert api.delete("/c-1/session").status_code == 204
         assert api.delete("/c-1/session?sessionId=x").status_code == 204
@@ -759,6 +778,32 @@ class TestSession:
         api.delete(f"{conversation}/session")
 
         assert api.get(conversation).status_code == 200
+
+
+def test_names_in_snake_case_are_not_ours(api: Api) -> None:
+    unknown = {"conversation_id": "mine", "agent_id": 42, "metadata": {"agent_id": 42}}
+    created = api.post("/new", unknown).json()["conversation"]
+    path = "/" + created["conversationId"]
+
+    message = {"role": "user", "content": "a", "message_id": "m", "tool_args": "no object"}
+    message_id = api.post(f"{path}/message", message).json()["messageId"]
+    session = api.post(f"{path}/session", {"wsUrl": URL, "session_id": 42, "expires_at": [1]})
+    listed = api.get("/list?sort_by=nothing")
+
+    assert created["metadata"] == {"agent_id": 42}
+    assert created["conversationId"] != "mine"
+    assert "agentId" not in created
+    assert message_id != "m"
+    assert "toolArgs" not in api.get(path).json()["messages"][0]
+    assert (session.status_code, listed.status_code) == (201, 200)
+    assert "sessionId" not in session.json()
+
+
+def test_an_answer_without_a_body_has_no_content_type(api: Api, conversation: str) -> None:
+    response = api.delete(conversation)
+
+    assert response.status_code == 204
+    assert "Content-Type" not in response.headers
 
 
 @pytest.mark.parametrize(
