@@ -65,6 +65,8 @@ def service(redis_url: str) -> Iterator[Service]:
             "ELEVENLABS_AGENT_ENABLED": "true",
             "WORKERS": os.environ.get("WORKERS", str(os.cpu_count() or 1)),
             "LOG_LEVEL": "WARNING",
+            # wrk appends more to one conversation than people ever say.
+            "CONVERSATION_MAX_MESSAGES": "999999999",
         }
         for name in ("THREADS",):
             if name in os.environ:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -248,6 +248,19 @@ def test_credentials_of_the_redis_url_are_not_shown(start: Callable[..., Service
     service.end()
 
     assert "MARK" not in service.output.read_text()
+
+
+def test_idle_connections_keep_nobody_out(start: Callable[..., Service]) -> None:
+    service = start(WORKERS="1", THREADS="2").until_up()
+
+    with ExitStack() as idle:
+        for _ in range(40):
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+            idle.callback(connection.close)
+            connection.request("GET", "/health/live")
+            assert connection.getresponse().read()
+
+        assert service.request("GET", f"{API}/list")[0] == 200
 
 
 @pytest.mark.parametrize("times", [1, 2])

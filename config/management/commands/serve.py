@@ -16,6 +16,9 @@ from sessions_store.embedded import EmbeddedServer, EmbeddedServerError
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis_client import without_credentials
 
+MAX_CONNECTIONS = 500
+"""That one worker has open at the same time; further ones wait in the kernel's backlog."""
+
 
 class Command(BaseCommand):
     help = "Serves the API; without REDIS_URL, on the bundled Valkey server."
@@ -125,8 +128,9 @@ def _server(environment: Environment) -> MPServer:
         respawn_failed_workers=True,
         # Seconds; the longest request takes half of them.
         workers_kill_timeout=5,
-        # More requests than threads wait in line here; beyond that, in the kernel's backlog.
-        backpressure=environment.threads,
+        # Connections, not requests: with no more of them than threads, a few browsers that keep
+        # theirs open would shut everyone else out.
+        backpressure=MAX_CONNECTIONS,
         # Its own start-up lines repeat ours, and it takes threads that wait for Redis for a fault.
         log_level=LogLevels.debug if level == "debug" else LogLevels.error,
         # The path without its query, which may name a session.
