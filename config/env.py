@@ -66,7 +66,16 @@ class Environment:
     """The variables that hold whole numbers, as they were written, for the system checks."""
 
 
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 _DEFAULT_PORT = 8000
+_MOST_WORKERS_BY_DEFAULT = 4
+"""A container may see the processors of a whole machine; a worker takes 80 MB."""
 INTEGERS = {
     "PORT": (1, 65_535),
     "WORKERS": (1, 1_000),
@@ -86,7 +95,7 @@ def read_environment() -> Environment:
         data_dir=Path(_text("DATA_DIR", str(PROJECT_DIR / ".data"))).absolute(),
         host=_text("HOST", "127.0.0.1"),
         port=_integer("PORT", _DEFAULT_PORT),
-        workers=_integer("WORKERS", 1),
+        workers=_integer("WORKERS", min(_processors(), _MOST_WORKERS_BY_DEFAULT)),
         threads=_integer("THREADS", 16),
         secret_key=_text("SECRET_KEY"),
         allowed_hosts=_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]"),

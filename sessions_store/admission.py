@@ -11,7 +11,7 @@ PAUSE_SECONDS = 0.5
 PROBE_SECONDS = 1.2
 """The longest that the one request may take which asks again; a connection and a command."""
 
-PATIENCE_SECONDS = 0.1
+PATIENCE_SECONDS = 0.25
 """A store that has owed an answer for longer is taken to hang as soon as many wait for it."""
 
 
@@ -42,8 +42,7 @@ class Admission:
         """
         with self._lock:
             self._check_pause()
-            if len(self._started) >= self._max_waiting:
-                self._wait_for_place()
+            self._wait_for_place()
             self._started[threading.get_ident()] = time.monotonic()
 
     def leave(self) -> None:
@@ -72,11 +71,11 @@ class Admission:
         self._paused_until = now + PROBE_SECONDS
 
     def _wait_for_place(self) -> None:
-        oldest = next(iter(self._started.values()))
-        patience = oldest + PATIENCE_SECONDS - time.monotonic()
-        free = self._change.wait_for(
-            lambda: len(self._started) < self._max_waiting or self._paused_until is not None,
-            timeout=max(0.0, patience),
-        )
-        if not free or self._paused_until is not None:
-            raise StoreUnavailableError("too many wait")
+        """Wait as long as the store answers at all, however many others are served first."""
+        while len(self._started) >= self._max_waiting:
+            oldest = next(iter(self._started.values()))
+            patience = oldest + PATIENCE_SECONDS - time.monotonic()
+            if patience <= 0:
+                raise StoreUnavailableError("too many wait")
+            self._change.wait(patience)
+            self._check_pause()

@@ -52,7 +52,7 @@ class Service:
 
 @contextmanager
 def service(redis_url: str) -> Iterator[Service]:
-    """Run ``manage.py serve`` with as many workers as cores."""
+    """Run ``manage.py serve`` as shipped: with as many workers as cores."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,14 +63,13 @@ def service(redis_url: str) -> Iterator[Service]:
             "DATA_DIR": folder,
             "PORT": str(port),
             "ELEVENLABS_AGENT_ENABLED": "true",
-            "WORKERS": os.environ.get("WORKERS", str(os.cpu_count() or 1)),
             "LOG_LEVEL": "WARNING",
             # wrk appends more to one conversation than people ever say.
             "CONVERSATION_MAX_MESSAGES": "999999999",
         }
-        for name in ("THREADS",):
-            if name in os.environ:
-                environment[name] = os.environ[name]
+        environment |= {
+            name: os.environ[name] for name in ("WORKERS", "THREADS") if name in os.environ
+        }
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],
             cwd=PROJECT_DIR,

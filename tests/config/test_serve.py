@@ -158,13 +158,13 @@ def test_what_was_written_is_there_after_a_stop_and_a_start(start: Callable[...,
 def test_killed_it_leaves_no_process_behind_and_starts_again(
     start: Callable[..., Service],
 ) -> None:
-    service = start().until_up()
+    service = start(WORKERS="2").until_up()
     service.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
     children = children_of(service.process.pid)
 
     service.end(signal.SIGKILL)
 
-    assert len(children) == 2, "the worker and the bundled server"
+    assert len(children) == 3, "two workers and the bundled server"
     eventually(lambda: all(map(is_gone, children)))
     eventually(lambda: is_free(service.port))
     assert start().until_up().request("GET", f"{API}/c-1")[0] == 200
@@ -371,3 +371,13 @@ def test_bodies_in_chunks_are_read_like_others(
     assert body["success"] is (status == 201)
     stored = json.loads(service.request("GET", f"{API}/c-1")[1])["messages"]
     assert [message["content"] for message in stored] == (["in chunks"] if status == 201 else [])
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 2), (64, 4)])
+def test_there_are_as_many_workers_as_processors_but_not_too_many(
+    monkeypatch: pytest.MonkeyPatch, processors: int, workers: int
+) -> None:
+    monkeypatch.delenv("WORKERS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(processors), raising=False)
+
+    assert read_environment().workers == workers

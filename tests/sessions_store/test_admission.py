@@ -1,0 +1,77 @@
+"""Who may ask Redis: everyone while it answers, hardly anyone while it does not."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sessions_store.admission import PATIENCE_SECONDS, PAUSE_SECONDS, Admission
+from sessions_store.errors import StoreUnavailableError
+
+
+def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
+    admission = Admission(max_waiting=2)
+
+    def ask(_: int) -> None:
+        for _ in range(5):
+            admission.enter()
+            time.sleep(PATIENCE_SECONDS / 20)
+            admission.leave()
+            admission.answered()
+
+    # Together they take several times as long as anyone waits for a store that hangs.
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(ask, range(32)))
+
+
+def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() -> None:
+    admission = Admission(max_waiting=1)
+    hanging = threading.Event()
+
+    def hang() -> None:
+        admission.enter()
+        hanging.wait()
+        admission.leave()
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            admission.enter()
+    finally:
+        hanging.set()
+        thread.join()
+
+    admission.enter()
+    admission.leave()
+
+
+def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> None:
+    admission = Admission(max_waiting=8)
+    admission.enter()
+    admission.timed_out()
+    admission.leave()
+
+    with pytest.raises(StoreUnavailableError):
+        admission.enter()
+    time.sleep(PAUSE_SECONDS)
+    admission.enter()
+    with pytest.raises(StoreUnavailableError):
+        admission.enter()
+    admission.leave()
+    admission.answered()
+    admission.enter()
+
+
+def test_who_waits_for_a_place_is_refused_when_a_timeout_comes() -> None:
+    admission = Admission(max_waiting=1)
+    admission.enter()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(admission.enter)
+        time.sleep(PATIENCE_SECONDS / 5)
+        admission.timed_out()
+        admission.leave()
+
+        with pytest.raises(StoreUnavailableError):
+            waiting.result()
