@@ -98,7 +98,7 @@ def main() -> int:
                 for load in measure_loads(place, running, arguments.seconds):
                     loads.append(load)
                     bar.update(task, advance=1, description=f"{load.name}, {load.connections}")
-    console = Console(width=110)
+    console = Console(width=132)
     report.print_ratios(console, found)
     if loads:
         report.print_loads(console, loads)

@@ -48,7 +48,7 @@ def print_ratios(console: Console, ratios: Sequence[Ratio]) -> None:
 
 def print_loads(console: Console, loads: Sequence[Measured]) -> None:
     table = Table(title="Under load (wrk and Redis on the same machine)")
-    table.add_column("route", overflow="fold")
+    table.add_column("route", no_wrap=True)
     table.add_column("at once", justify="right")
     for what in ("HTTP", "floor", "plain way"):
         for figure in ("/s", "p50", "p99 ms"):
