@@ -118,8 +118,8 @@ def bars(title: str, rows: Sequence[tuple[str, float]], number: str) -> str:
     ]
     for position, (name, value) in enumerate(rows):
         top = 36 + 28 * position
-        width = max(2, round(300 * value / widest))
+        width = max(2, round(280 * value / widest))
         parts.append(f'<text x="8" y="{top + 15}">{name}</text>')
-        parts.append(f'<rect x="330" y="{top}" width="{width}" height="20" rx="3" fill="#2f81f7"/>')
-        parts.append(f'<text x="{338 + width}" y="{top + 15}">{number.format(value)}</text>')
+        parts.append(f'<rect x="350" y="{top}" width="{width}" height="20" rx="3" fill="#2f81f7"/>')
+        parts.append(f'<text x="{358 + width}" y="{top + 15}">{number.format(value)}</text>')
     return "\n".join([*parts, "</svg>", ""])
