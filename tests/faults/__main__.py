@@ -122,7 +122,8 @@ def print_table(results: Sequence[Result]) -> None:
         table.add_column(column, justify="left" if number < 2 else "right")
     for result in results:
         table.add_row(*_cells(result), style="red" if result.faults else "")
-    Console().print(table)
+    # Wrapped at the width of a small terminal, ten columns cannot be read.
+    Console(width=max(Console().width, 150)).print(table)
 
 
 def main() -> int:

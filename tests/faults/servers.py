@@ -338,9 +338,14 @@ class Rig:
         with self.redis.client() as client:
             client.flushall()
         deadline = time.monotonic() + START_SECONDS
-        while self.api.send("GET", "/health/ready").status != 200:
+        in_a_row = 0
+        while in_a_row < 16:  # each of its workers has to
+            if self.api.send("GET", "/health/ready").status == 200:
+                in_a_row += 1
+                continue
             if time.monotonic() > deadline:
                 raise TimeoutError("the service did not recover")
+            in_a_row = 0
             time.sleep(0.02)
 
 
