@@ -64,3 +64,8 @@ def test_a_server_older_than_its_scripts_need(real_store: StoreClient) -> None:
     older = Older.from_url("redis://unused")
 
     assert [one.code for one in examine(older)] == ["too_old"]
+
+
+def test_a_server_whose_memory_is_full(tmp_path: Path) -> None:
+    assert codes(tmp_path, {"maxmemory": "100mb"}) == []
+    assert codes(tmp_path, {"maxmemory": "1"}) == ["out_of_memory"]

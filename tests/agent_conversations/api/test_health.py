@@ -86,6 +86,17 @@ def test_a_replica_is_not_ready(
     assert "primary" in body["advice"]["read_only"]
 
 
+def test_a_server_whose_memory_is_full_is_not_ready(
+    client: Client, point_at: Point, server_with: Callable[..., str]
+) -> None:
+    point_at(server_with(maxmemory="1"))
+
+    status, body = ready(client)
+
+    assert (status, body["code"]) == (503, "store_unavailable")
+    assert "maxmemory" in body["advice"]["out_of_memory"]
+
+
 def test_without_redis_it_is_alive_and_not_ready(client: Client, point_at: Point) -> None:
     point_at("unix:///nowhere.sock")
 
