@@ -1175,6 +1175,35 @@ def test_given_one_string_that_an_older_writer_replaces_when_converted_then_its_
     assert found == ["one", "", "three", "late", "new"]
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda conversations: conversations.get("c-1"),
+        lambda conversations: conversations.list_messages("c-1"),
+        lambda conversations: conversations.update("c-1", ConversationChanges(agent_id="b")),
+        lambda conversations: conversations.append_message("c-1", said("two", messageId="m-2")),
+        lambda conversations: conversations.create(new("c-1")),
+        lambda conversations: conversations.index("c-1"),
+    ],
+    ids=["get", "list_messages", "update", "append again", "create again", "index"],
+)
+def test_given_a_list_that_lost_a_conversation_when_it_is_used_then_it_is_back_as_it_was(
+    conversations: ConversationRepository,
+    raw_redis: Redis,
+    use: Callable[[ConversationRepository], object],
+) -> None:
+    conversations.create(new("c-1"))
+    conversations.append_message("c-1", said("one"))
+    conversations.append_message("c-1", said("two", messageId="m-2"))
+    created = raw_redis.zscore(keys.index_key("createdAt"), "c-1")
+    raw_redis.delete(*keys.INDEX_KEYS)
+
+    use(conversations)
+
+    accessed = float(raw_redis.hget(keys.conversation_key("c-1"), "lastAccessedAt") or 0)
+    assert [raw_redis.zscore(key, "c-1") for key in keys.INDEX_KEYS] == [created, accessed, 2.0]
+
+
 # --- What cannot be read --------------------------------------------------------------------------
 
 RECORD = keys.conversation_key("broken")

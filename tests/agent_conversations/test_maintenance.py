@@ -174,6 +174,16 @@ class TestImport:
         assert older.last_accessed_at == "2025-02-03T04:05:06.000Z"
         assert raw_redis.exists("agent:conversation:older-1"), "the source is left as it is"
 
+    def test_lists_what_it_brings_by_its_messages(
+        self, node: StoreClient, conversations: ConversationRepository, raw_redis: Redis
+    ) -> None:
+        import_from_node(node, conversations, ignore)
+
+        counts: Any = raw_redis.zrange(keys.index_key("messageCount"), 0, -1, withscores=True)
+        found = {conversation_id.decode(): count for conversation_id, count in counts}
+        assert found == {one: conversations.get(one).message_count for one in found}
+        assert set(found.values()) >= {2.0}
+
     def test_a_second_time_changes_nothing(
         self, node: StoreClient, conversations: ConversationRepository
     ) -> None:
