@@ -68,11 +68,13 @@ class SessionRepository:
         """
         if ttl_seconds <= 0:
             raise ValueError("ttl_seconds must be positive")
-        stored = session.replace(
-            created_at=iso_from_ms(now_ms()),
-            ttl=ttl_seconds,
-            schema_version=SCHEMA_VERSION,
-            expires_in_seconds=None,
+        stored = session.model_copy(
+            update={
+                "created_at": iso_from_ms(now_ms()),
+                "ttl": ttl_seconds,
+                "schema_version": SCHEMA_VERSION,
+                "expires_in_seconds": None,
+            }
         )
         key = session_key(check_conversation_id(conversation_id))
         value = json_codec.encode(self._cipher.seal(stored.to_wire()))
@@ -97,7 +99,7 @@ class SessionRepository:
         raw, remaining_ms = reply
         session = self._decode(conversation_id, raw)
         # Rounded up: a session that is still there has at least a second.
-        return session.replace(expires_in_seconds=-(-int(remaining_ms) // 1000))
+        return session.model_copy(update={"expires_in_seconds": -(-int(remaining_ms) // 1000)})
 
     def touch(self, conversation_id: str, ttl_seconds: int = DEFAULT_TTL_SECONDS) -> bool:
         """Let a session that still exists live ``ttl_seconds`` from now.

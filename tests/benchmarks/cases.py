@@ -60,7 +60,7 @@ def cases(place: Workplace) -> list[Case]:
     def append(size: int) -> Action:
         def call() -> object:
             message_id = f"msg-{place.name}-{next(numbers):013d}"
-            wire = MESSAGE.replace(message_id=message_id, timestamp=iso_from_ms(now_ms())).to_wire()
+            wire = MESSAGE.to_wire() | {"messageId": message_id, "timestamp": iso_from_ms(now_ms())}
             arguments = (message_id, json_codec.encode(wire), "0123456789abcdef", 10**9)
             return conversations._append(*conversations._call_of(f"bench-{size}", *arguments))
 
@@ -75,7 +75,7 @@ def cases(place: Workplace) -> list[Case]:
 
     session = AgentSession.from_registration(SESSION)
     stored = json_codec.encode(
-        session.replace(created_at=iso_from_ms(now_ms()), ttl=600, schema_version=1).to_wire()
+        session.to_wire() | {"createdAt": iso_from_ms(now_ms()), "ttl": 600, "schemaVersion": 1}
     )
 
     def register() -> object:
