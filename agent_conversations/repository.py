@@ -688,14 +688,10 @@ def _conversation(
         if metadata is not None and not isinstance(json_codec.skim(metadata), dict):
             raise ValueError("metadata is no object")
         agent_id = fields.get(b"agentId")
-        created_at_ms, last_accessed_at_ms = (
-            _time(fields[b"createdAt"]),
-            _time(fields[b"lastAccessedAt"]),
-        )
         conversation = StoredConversation(
             conversation_id=conversation_id,
-            created_at_ms=created_at_ms,
-            last_accessed_at_ms=last_accessed_at_ms,
+            created_at_ms=_time(fields[b"createdAt"]),
+            last_accessed_at_ms=_time(fields[b"lastAccessedAt"]),
             revision=fields[b"revision"].decode(),
             agent_id=None if agent_id is None else agent_id.decode(),
             metadata_json=metadata,
