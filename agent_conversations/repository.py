@@ -444,15 +444,17 @@ class ConversationRepository:
             self._index(conversation_id, int(created_at), int(accessed_at), count)
 
     def remove_ghosts(self) -> Iterator[int]:
-        """Take ids without a record off the list; yield how many were, a batch at a time."""
+        """Take off the list what has no record; yield how many were, a batch at a time."""
         for key in keys.INDEX_KEYS:
             for batch in self._store.scan_sorted_set(key):
-                records = [keys.conversation_key(conversation_id) for conversation_id in batch]
-                present = self._store.exist(records)
-                ghosts = [one for one, there in zip(batch, present, strict=True) if not there]
+                listed, aliens = _parted(batch)
+                present = self._store.exist([keys.conversation_key(one) for one in listed])
+                ghosts = [one for one, there in zip(listed, present, strict=True) if not there]
                 for conversation_id in ghosts:
                     self._unindex_ghost(conversation_id)
-                yield len(ghosts)
+                for alien in aliens:
+                    self._unindex(alien)
+                yield len(ghosts) + len(aliens)
 
     def verify(self, conversation_id: str) -> None:
         """Read everything of a conversation without touching it.

@@ -162,24 +162,24 @@ class StoreClient:
 
     def scan(self, pattern: str) -> Iterator[Sequence[str]]:
         """Yield the keys that match, in batches; a key may come twice, as SCAN allows."""
-        yield from self._scan(lambda cursor, client: client.scan(cursor, pattern, SCAN_COUNT))
+        for batch in self._scan(lambda cursor, client: client.scan(cursor, pattern, SCAN_COUNT)):
+            yield _readable(batch)
 
     def scan_set(self, key: str) -> Iterator[Sequence[str]]:
         """Yield the members of a set, in batches."""
-        yield from self._scan(lambda cursor, client: client.sscan(key, cursor, None, SCAN_COUNT))
+        for batch in self._scan(lambda cursor, client: client.sscan(key, cursor, None, SCAN_COUNT)):
+            yield _readable(batch)
 
-    def scan_sorted_set(self, key: str) -> Iterator[Sequence[str]]:
+    def scan_sorted_set(self, key: str) -> Iterator[Sequence[bytes]]:
         """Yield the members of a sorted set, in batches."""
-        yield from self._scan(lambda cursor, client: client.zscan(key, cursor, None, SCAN_COUNT))
+        for batch in self._scan(lambda cursor, client: client.zscan(key, cursor, None, SCAN_COUNT)):
+            yield [member for member, _ in batch]
 
-    def _scan(self, step: Callable[[int, "redis.Redis"], Any]) -> Iterator[Sequence[str]]:
+    def _scan(self, step: Callable[[int, "redis.Redis"], Any]) -> Iterator[Sequence[Any]]:
         cursor = 0
         while True:
             cursor, found = self.call(partial(step, cursor))
-            # ZSCAN gives pairs of a member and its score. What is not UTF-8 is no key of ours, but
-            # it can stand among them and be told of.
-            names = (one[0] if isinstance(one, tuple) else one for one in found)
-            yield [name.decode("utf-8", "backslashreplace") for name in names]
+            yield found
             if cursor == 0:
                 return
 
@@ -191,3 +191,8 @@ class StoreClient:
     def ping(self) -> None:
         """Raise ``StoreUnavailableError`` unless Redis answers."""
         self.call(lambda client: client.ping())
+
+
+def _readable(names: Sequence[bytes]) -> Sequence[str]:
+    # What is not UTF-8 is no key of ours, but it can stand among them and be told of.
+    return [name.decode("utf-8", "backslashreplace") for name in names]

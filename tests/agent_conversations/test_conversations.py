@@ -1313,6 +1313,17 @@ def test_given_listed_members_that_can_be_no_ids_when_listed_then_they_are_taken
     assert [raw_redis.zrange(key, 0, -1) for key in keys.INDEX_KEYS] == [[b"c-1"]] * 3
 
 
+def test_given_listed_members_that_can_be_no_ids_when_ghosts_are_removed_then_they_are_too(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    conversations.create(new("c-1"))
+    for key in keys.INDEX_KEYS:
+        raw_redis.zadd(key, {b"\xff\xfe": 1, b"an id": 2, b"ghost": 3})
+
+    assert sum(conversations.remove_ghosts()) == 3
+    assert [raw_redis.zrange(key, 0, -1) for key in keys.INDEX_KEYS] == [[b"c-1"]] * 3
+
+
 def test_given_half_a_surrogate_pair_as_javascript_writes_it_when_read_then_it_is_replaced(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
