@@ -4,15 +4,15 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 
-from config.env import INTEGERS, Environment
+from config.env import INTEGERS, Environment, is_origin
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
 from sessions_store.rate_limit import parse_rate
+from sessions_store.redis_client import StoreClient
 
 
 @register()
@@ -70,7 +70,7 @@ def check_environment(**_: Any) -> list[CheckMessage]:
             id="elevenlabs_agent.E003",
         )
         for origin in environment.cors_allowed_origins
-        if "://" not in origin or origin.count("/") != 2
+        if not is_origin(origin)
     ]
     found += _check_access(environment)
     return found
@@ -83,14 +83,13 @@ def _is_redis_url(url: str) -> bool:
         return False
     if parts.scheme not in ("redis", "rediss", "unix"):
         return False
-    if parts.scheme == "unix":
-        return bool(parts.path)
     try:
         port = parts.port or 0
-        # Made, not connected: an option that there is not raises.
-        redis.Redis.from_url(url).connection_pool.make_connection()
-    except (TypeError, ValueError):
+        StoreClient.from_url(url)
+    except ValueError:
         return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
     database = parts.path.removeprefix("/")
     return 0 <= port <= 65_535 and (not database or database.isdecimal())
 
@@ -133,6 +132,14 @@ def _check_access(environment: Environment) -> list[CheckMessage]:
                 "API_TOKENS has an entry without a token.",
                 hint="Write name:token, or the token alone.",
                 id="elevenlabs_agent.E007",
+            )
+        )
+    elif not all(re.fullmatch("[!-~]+", token) for token in environment.api_tokens):
+        found.append(
+            Error(
+                "API_TOKENS has a token that cannot stand in a header.",
+                hint="Use ASCII letters, digits and signs, without spaces.",
+                id="elevenlabs_agent.E008",
             )
         )
     elif any(len(token) < 16 for token in environment.api_tokens):

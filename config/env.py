@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -12,7 +13,8 @@ def _text(name: str, default: str = "") -> str:
 
 
 def _list(name: str, default: str = "") -> list[str]:
-    return [item.strip() for item in _text(name, default).split(",") if item.strip()]
+    items = [item.strip() for item in _text(name).split(",") if item.strip()]
+    return items or [item for item in default.split(",") if item]
 
 
 def _integer(name: str, default: int) -> int:
@@ -110,3 +112,15 @@ def read_environment() -> Environment:
         log_level=_text("LOG_LEVEL", "INFO").upper(),
         integers={name: _text(name) for name in INTEGERS},
     )
+
+
+def is_origin(origin: str) -> bool:
+    """Tell whether it is scheme, host and perhaps port, as a browser writes them (RFC 6454)."""
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return False
+    if not parts.hostname or port == 0 or " " in origin or not origin.isprintable():
+        return False
+    return origin == f"{parts.scheme}://{parts.netloc}"

@@ -19,10 +19,10 @@ def logging_config(level: str) -> dict[str, Any]:
         structlog.processors.TimeStamper(fmt="iso"),
         _name_exception,
     ]
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer()
+    renderers: list[Any] = (
+        [_escape, structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.JSONRenderer()]
     )
     return {
         "version": 1,
@@ -33,7 +33,7 @@ def logging_config(level: str) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    renderer,
+                    *renderers,
                 ],
                 "keep_exc_info": False,
             }
@@ -63,3 +63,13 @@ def _name_exception(_: Any, __: str, event: EventDict) -> EventDict:
         event["exception"] = exc_info[0].__name__
         event["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
     return event
+
+
+def _escape(_: Any, __: str, event: EventDict) -> EventDict:
+    """Show what would steer a terminal or begin a line: a request's path can hold any of it."""
+    return {
+        key: "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }

@@ -9,12 +9,12 @@ from pathlib import Path
 def secret_key(data_dir: Path) -> str:
     """Return the key in ``data_dir``, made on the first call; only its owner may read it.
 
-    Where the folder cannot be used, a key for this process alone: nothing that outlives it is
-    signed. (``serve`` tells of the folder, where it needs it.)
+    Where the folder, or the key in it, cannot be used, a key for this process alone: nothing that
+    outlives it is signed. (``serve`` tells of the folder, where it needs it.)
     """
     try:
         return _kept(data_dir)
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return secrets.token_urlsafe(50)
 
 

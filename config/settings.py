@@ -1,6 +1,6 @@
 """Django's settings: one file; environments differ by the values of environment variables."""
 
-from config.env import PROJECT_DIR, read_environment
+from config.env import PROJECT_DIR, is_origin, read_environment
 from config.logging import logging_config
 from config.secret_key import secret_key
 from sessions_store.embedded import server_url
@@ -77,9 +77,12 @@ CACHES = {
 # A body beyond this is a 413, whatever it holds.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-CORS_ALLOWED_ORIGINS = ENVIRONMENT.cors_allowed_origins
+# The library cannot take what is no origin; a system check tells of it.
+CORS_ALLOWED_ORIGINS = list(filter(is_origin, ENVIRONMENT.cors_allowed_origins))
 CORS_ALLOWED_ORIGIN_REGEXES = (
-    [] if CORS_ALLOWED_ORIGINS else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
+    []
+    if ENVIRONMENT.cors_allowed_origins
+    else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
 )
 CORS_URLS_REGEX = r"^/(agent-conversations|health|openapi)"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match"]

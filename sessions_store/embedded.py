@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -60,7 +61,7 @@ def socket_path(data_dir: Path) -> Path:
 
 def server_url(data_dir: Path) -> str:
     """Return the URL under which clients reach the server of ``data_dir``."""
-    return f"unix://{socket_path(data_dir)}"
+    return f"unix://{quote(str(socket_path(data_dir)))}"
 
 
 def server_binary() -> Path:

@@ -8,6 +8,9 @@ from limits.strategies import MovingWindowRateLimiter
 
 from sessions_store.redis_client import StoreClient
 
+_MOST = 10**9
+"""Uses, and seconds."""
+
 
 class RateLimiter:
     """A moving window for each client, whichever process and thread it comes through.
@@ -50,7 +53,7 @@ def parse_rate(rate: str) -> RateLimitItem:
     """Return the rate in a text such as ``60/min`` or ``10 per 5 seconds``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, allows nothing, or counts or lasts too long to be counted.
     """
     # The library knows minute, hour, second and day, not their usual short forms.
     words = {"/min": "/minute", "/sec": "/second", "/s": "/second", "/m": "/minute", "/h": "/hour"}
@@ -58,4 +61,7 @@ def parse_rate(rate: str) -> RateLimitItem:
         if rate.endswith(short):
             rate = rate.removesuffix(short) + long
             break
-    return parse(rate)
+    item = parse(rate)
+    if not 1 <= item.amount <= _MOST or not 1 <= item.get_expiry() <= _MOST:
+        raise ValueError("out of range")
+    return item

@@ -70,8 +70,21 @@ class StoreClient:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Return a client for ``redis://``, ``rediss://`` or ``unix://``, with our timeouts."""
-        return cls(redis.Redis.from_url(url, **connection_options()))
+        """Return a client for ``redis://``, ``rediss://`` or ``unix://``, with our timeouts.
+
+        Raises:
+            ValueError: no such URL, or an option in it that there is not or that changes replies.
+        """
+        try:
+            client = redis.Redis.from_url(url, **connection_options())
+            # Made, not connected: only that looks at the options' values.
+            pool = client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)
+        except (TypeError, ValueError, redis.RedisError):
+            raise ValueError("no URL of a Redis server") from None
+        if client.get_encoder().decode_responses:
+            raise ValueError("replies are needed as bytes")
+        return cls(client)
 
     def call(self, command: Callable[["redis.Redis"], T], *, repeatable: bool = True) -> T:
         """Return what ``command`` returns when it is given the client.

@@ -239,10 +239,24 @@ class TestCommands:
         assert "1 imported" in self.run("import_conversations")
         assert "1 here already" in self.run("import_conversations")
 
-    @pytest.mark.parametrize("url", ["nonsense", "redis://host:port/0", "http://host"])
+    @pytest.mark.parametrize(
+        "url", ["nonsense", "redis://host:port/0", "http://host", "unix:///x?foo=bar"]
+    )
     def test_import_conversations_tells_of_a_bad_source(self, url: str) -> None:
         with pytest.raises(CommandError, match="--source is no URL"):
             self.run("import_conversations", "--source", url)
+
+    def test_import_conversations_tells_of_a_source_that_does_not_answer(self) -> None:
+        with pytest.raises(CommandError, match=r"redis://127\.0\.0\.1:1/0 does not"):
+            self.run("import_conversations", "--source", "redis://me:word@127.0.0.1:1/0")
+
+    def test_import_conversations_tells_of_a_list_of_another_type(
+        self, real_service: Redis
+    ) -> None:
+        real_service.set("no-set", "x")
+
+        with pytest.raises(CommandError, match="--list-key no-set is no set"):
+            self.run("import_conversations", "--list-key", "no-set")
 
     def test_say_what_to_do_where_redis_does_not_answer(self, settings: Settings) -> None:
         url = "redis://me:word@127.0.0.1:1/0"

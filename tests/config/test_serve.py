@@ -218,6 +218,22 @@ def test_it_does_not_open_to_a_network_by_itself(start: Callable[..., Service]) 
     assert "without API_TOKENS" in service.output.read_text()
 
 
+def test_it_listens_on_an_address_that_is_given_by_its_name(start: Callable[..., Service]) -> None:
+    service = start(HOST="localhost").until_up()
+
+    assert service.request("GET", f"{API}/list")[0] == 200
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a%41b", "a b", "a\nb"], ids=ascii)
+def test_its_data_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    service = Service(tmp_path / name)
+    try:
+        service.until_up()
+        assert service.request("POST", f"{API}/new", b"{}")[0] == 201
+    finally:
+        service.end()
+
+
 @pytest.mark.parametrize(
     "variables",
     [
@@ -301,6 +317,9 @@ def test_a_redis_that_does_not_answer_is_told_at_the_start(start: Callable[..., 
         ({"DATA_DIR": "/dev/null/x"}, "/dev/null/x cannot be used"),
         ({"API_TOKENS": "alice:"}, "API_TOKENS has an entry without a token"),
         ({"REDIS_URL": "redis://127.0.0.1/0?foo=bar"}, "REDIS_URL is no URL"),
+        ({"REDIS_URL": "unix:///x.sock?db=abc"}, "REDIS_URL is no URL"),
+        ({"REDIS_URL": "rediss://127.0.0.1:1?ssl_cert_reqs=foo"}, "REDIS_URL is no URL"),
+        ({"CORS_ALLOWED_ORIGINS": "http://[a"}, "CORS_ALLOWED_ORIGINS has an entry"),
     ],
     ids=str,
 )

@@ -1,12 +1,14 @@
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from agent_conversations.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations, store
-from sessions_store.redis_client import StoreClient
+from sessions_store.errors import StoreUnavailableError, WrongTypeError
+from sessions_store.redis_client import StoreClient, without_credentials
 
 
 class Command(StoreCommand):
@@ -30,15 +32,23 @@ class Command(StoreCommand):
             raise CommandError(
                 "--source is no URL of a Redis server, such as redis://host:6379/0"
             ) from None
+        try:
+            source.ping()
+        except StoreUnavailableError as error:
+            where = without_credentials(options["source"] or settings.REDIS_URL)
+            raise CommandError(f"Redis at {where} does not do its work ({error.cause}).") from None
         with progress("Conversations", None) as advance:
-            result = import_from_node(
-                source,
-                conversations(),
-                advance,
-                prefix=options["prefix"],
-                list_key=options["list_key"],
-                dry_run=options["dry_run"],
-            )
+            try:
+                result = import_from_node(
+                    source,
+                    conversations(),
+                    advance,
+                    prefix=options["prefix"],
+                    list_key=options["list_key"],
+                    dry_run=options["dry_run"],
+                )
+            except WrongTypeError:
+                raise CommandError(f"--list-key {options['list_key']} is no set") from None
         verb = "would be imported" if options["dry_run"] else "imported"
         self.stdout.write(
             f"{result.imported} {verb}, {result.present} here already, "

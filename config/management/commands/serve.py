@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         environment: Environment = settings.ENVIRONMENT
         check_access(environment)
-        self._check_port(environment)
+        address = self._free_address(environment)
         with ExitStack() as stack:
             if not environment.redis_url:
                 try:
@@ -35,23 +35,28 @@ class Command(BaseCommand):
                     raise CommandError(str(error)) from error
             self._tell(environment)
             # From here on a signal ends the server, and the server's end unwinds the stack.
-            _server(environment).serve()
+            _server(environment, address).serve()
 
-    def _check_port(self, environment: Environment) -> None:
-        family = socket.AF_INET6 if ":" in environment.host else socket.AF_INET
+    def _free_address(self, environment: Environment) -> str:
+        """Return the IP address of HOST, on which the port is free."""
+        try:
+            found = socket.getaddrinfo(environment.host, environment.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise CommandError(
+                f"Cannot listen on {environment.host}: HOST is no address of this machine."
+            ) from error
+        # Of a name with both, the IPv4 address: what most mean by localhost.
+        family, *_, name = min(found, key=lambda one: one[0] != socket.AF_INET)
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((environment.host, environment.port))
-            except socket.gaierror as error:
-                raise CommandError(
-                    f"Cannot listen on {environment.host}: HOST is no address of this machine."
-                ) from error
+                probe.bind(name)
             except OSError as error:
                 raise CommandError(
                     f"Cannot listen on {environment.host}:{environment.port}: {error.strerror}. "
                     "Choose another port with PORT."
                 ) from error
+        return str(name[0])
 
     def _tell(self, environment: Environment) -> None:
         host = f"[{environment.host}]" if ":" in environment.host else environment.host
@@ -114,11 +119,11 @@ class _Server(MPServer):
             super().signal_handler_interrupt(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian's
 
 
-def _server(environment: Environment) -> MPServer:
+def _server(environment: Environment, address: str) -> MPServer:
     level = environment.log_level.lower()
     return _Server(
         "config.worker:application",
-        address=environment.host,
+        address=address,
         port=environment.port,
         interface=Interfaces.WSGI,
         workers=environment.workers,

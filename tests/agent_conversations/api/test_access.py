@@ -131,6 +131,12 @@ def test_tokens_are_read_with_and_without_names(monkeypatch: pytest.MonkeyPatch)
     assert read_environment().api_tokens == {"aaa": "frontend", "bbb": "token-2", "ccc": "x:y"}
 
 
+def test_a_list_of_nothing_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", " , ")
+
+    assert read_environment().allowed_hosts == ["localhost", "127.0.0.1", "[::1]"]
+
+
 @pytest.mark.parametrize(
     ("variables", "check_id"),
     [
@@ -156,6 +162,20 @@ def test_tokens_are_read_with_and_without_names(monkeypatch: pytest.MonkeyPatch)
         ({"REDIS_URL": "redis://host/0?foo=bar"}, "elevenlabs_agent.E001"),
         ({"REDIS_URL": "redis://host/0?socket_timeout=abc"}, "elevenlabs_agent.E001"),
         ({"REDIS_URL": "unix://"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "unix:///run/valkey.sock?db=abc"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "unix:///run/valkey.sock?timeout=abc"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "rediss://host?ssl_cert_reqs=foo"}, "elevenlabs_agent.E001"),
+        ({"REDIS_URL": "redis://host?decode_responses=true"}, "elevenlabs_agent.E001"),
+        ({"CORS_ALLOWED_ORIGINS": "http://[a"}, "elevenlabs_agent.E003"),
+        ({"CORS_ALLOWED_ORIGINS": "http://a:b"}, "elevenlabs_agent.E003"),
+        ({"CORS_ALLOWED_ORIGINS": "http://a b"}, "elevenlabs_agent.E003"),
+        ({"CORS_ALLOWED_ORIGINS": "http://a?b"}, "elevenlabs_agent.E003"),
+        ({"CORS_ALLOWED_ORIGINS": "http://a/"}, "elevenlabs_agent.E003"),
+        ({"SESSION_RATE": "0/min"}, "elevenlabs_agent.E004"),
+        ({"SESSION_RATE": "9999999999999/min"}, "elevenlabs_agent.E004"),
+        ({"SESSION_RATE": "1/99999999999999year"}, "elevenlabs_agent.E004"),
+        ({"API_TOKENS": "bob:t\u00f6ken-that-is-long-enough"}, "elevenlabs_agent.E008"),
+        ({"API_TOKENS": "bob:token that is long enough"}, "elevenlabs_agent.E008"),
     ],
 )
 def test_the_system_check_tells_of_a_bad_value(
@@ -177,6 +197,7 @@ def test_the_system_check_tells_of_a_bad_value(
         {},
         {"CONVERSATION_RETENTION_SECONDS": "0"},
         {"ALLOWED_HOSTS": "localhost,[::1],.example.com,*"},
+        {"CORS_ALLOWED_ORIGINS": "https://app.example.com,http://localhost:3000,http://[::1]:80"},
         {"REDIS_URL": "redis://user:word@host:6380/3?socket_keepalive=true"},
         {"REDIS_URL": "rediss://host"},
         {"REDIS_URL": "unix:///run/valkey.sock?db=1"},
