@@ -304,8 +304,7 @@ class ConversationRepository:
         status, *reply = self._run(
             self._update,
             conversation_id,
-            # A tag that is no revision of ours matches none.
-            "*" if if_revision is None else " ".join(filter(str.isalnum, if_revision)),
+            _allowed(if_revision),
             _new_revision(),
             len(to_remove),
             *to_remove,
@@ -315,16 +314,22 @@ class ConversationRepository:
             raise PreconditionFailedError
         return self._indexed(_conversation(conversation_id, _fields(reply[0]), reply[1]))
 
-    def delete(self, conversation_id: str) -> None:
+    def delete(self, conversation_id: str, *, if_revision: Sequence[str] | None = None) -> None:
         """Delete the conversation, its messages and its place in the list.
+
+        Args:
+            if_revision: only if the conversation's revision is one of these still.
 
         Raises:
             ConversationNotFoundError: there was none.
+            PreconditionFailedError: it has another revision by now.
         """
-        existed = self._delete(*self._call_of(conversation_id))
+        status = self._delete(*self._call_of(conversation_id, _allowed(if_revision)))
+        if status == b"stale":
+            raise PreconditionFailedError
         if not self._index_in_same_step:
             self._unindex(conversation_id)
-        if not existed:
+        if status == b"missing":
             raise ConversationNotFoundError
 
     # --- The list ---------------------------------------------------------------------------------
@@ -631,6 +636,11 @@ def _new_revision() -> str:
     return secrets.token_hex(8)
 
 
+def _allowed(revisions: Sequence[str] | None) -> str:
+    """Return the revisions as the scripts take them; a tag that is none of ours matches none."""
+    return "*" if revisions is None else " ".join(filter(str.isalnum, revisions))
+
+
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -668,6 +678,12 @@ def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def _revision(raw: bytes) -> str:
+    if not raw.isalnum():
+        raise ValueError("cannot stand in an ETag")
+    return raw.decode()
+
+
 def _time(raw: bytes) -> int:
     milliseconds = int(raw)
     if not 0 <= milliseconds <= LAST_MS:
@@ -694,11 +710,12 @@ def _conversation(
             conversation_id=conversation_id,
             created_at_ms=_time(fields[b"createdAt"]),
             last_accessed_at_ms=_time(fields[b"lastAccessedAt"]),
-            revision=fields[b"revision"].decode(),
+            revision=_revision(fields[b"revision"]),
             agent_id=None if agent_id is None else agent_id.decode(),
             metadata_json=metadata,
             messages_json=messages,
         )
+        message_bytes = int(fields.get(b"messageBytes", 0))
     except (KeyError, ValueError):
         raise CorruptRecordError("conversation", conversation_id) from None
     if isinstance(messages, Exception):
@@ -706,6 +723,6 @@ def _conversation(
     # The record counts the bytes that this service appended, so that reading a long conversation
     # need not decode it: 1,000 messages take 0.3 ms to decode, half of what fetching them takes.
     commas = max(0, len(messages) - 1)
-    if len(conversation.joined_messages) - commas != int(fields.get(b"messageBytes", 0)):
+    if len(conversation.joined_messages) - commas != message_bytes:
         check_messages(conversation_id, messages)
     return conversation

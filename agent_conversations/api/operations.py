@@ -180,7 +180,7 @@ OPERATIONS: Mapping[str, Operation] = {
         tag="conversations",
         summary="Delete a conversation and all its messages",
         success=204,
-        own_errors=(ConversationNotFoundError,),
+        own_errors=(ConversationNotFoundError, PreconditionFailedError),
         irreversible="DELETE removes the conversation and all its messages for good.",
     ),
     "add_message": Operation(

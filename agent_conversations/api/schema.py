@@ -293,12 +293,12 @@ def _parameters(operation: Operation) -> Iterable[OpenApiParameter]:
             description="Changes with every change of the conversation's content.",
             response=[200],
         )
-    if operation.operation_id == "updateAgentConversation":
+    if operation.operation_id in ("updateAgentConversation", "deleteAgentConversation"):
         yield OpenApiParameter(
             "If-Match",
             {"type": "string"},
             OpenApiParameter.HEADER,
-            description="Change it only if its ETag is this one still; else 412.",
+            description="Only if the conversation's ETag is this one still; else 412.",
         )
     if operation.operation_id == "deleteAgentSession":
         yield OpenApiParameter(

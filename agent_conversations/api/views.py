@@ -82,7 +82,7 @@ class AgentConversationViewSet(ApiViewSet):
         return _with_etag(request, conversation)
 
     def destroy(self, request: Request, conversation_id: str) -> HttpResponseBase:
-        conversations().delete(conversation_id)
+        conversations().delete(conversation_id, if_revision=_if_match(request))
         return answer(request, None, status=204)
 
     def add_message(self, request: Request, conversation_id: str) -> HttpResponseBase:

@@ -82,6 +82,11 @@ local function touch(created, count)
   settle(created, ARGV[2], count)
 end
 
+-- Returns whether a revision is one of those in a text, separated by spaces.
+local function is_among(revisions, revision)
+  return string.find(' ' .. revisions .. ' ', ' ' .. revision .. ' ', 1, true) ~= nil
+end
+
 local function whole(status)
   return { status, redis.call('HGETALL', KEYS[1]), redis.call('LRANGE', KEYS[2], 0, -1) }
 end

@@ -12,7 +12,7 @@ if obstacle then
 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 -- Where the reply to the first attempt was lost, the second finds its own revision.
-local allowed = ARGV[5] == '*' or string.find(' ' .. ARGV[5] .. ' ', ' ' .. revision .. ' ', 1, true)
+local allowed = ARGV[5] == '*' or is_among(ARGV[5], revision)
 if not allowed and revision ~= ARGV[6] then
   return { 'stale' }
 end

@@ -1219,6 +1219,8 @@ BREAKAGES: dict[str, Callable[[Redis], object]] = {
     "no creation time": lambda redis: redis.hdel(RECORD, "createdAt"),
     "no access time": lambda redis: redis.hdel(RECORD, "lastAccessedAt"),
     "no revision": lambda redis: redis.hdel(RECORD, "revision"),
+    "revision with a line's end": lambda redis: redis.hset(RECORD, "revision", "a\r\nb"),
+    "message bytes a word": lambda redis: redis.hset(RECORD, "messageBytes", "nan"),
     "no version": lambda redis: redis.hdel(RECORD, "schemaVersion"),
     "time a word": lambda redis: redis.hset(RECORD, "createdAt", "soon"),
     "time past the year 9999": lambda redis: redis.hset(RECORD, "createdAt", 253_402_300_800_000),

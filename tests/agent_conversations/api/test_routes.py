@@ -418,6 +418,35 @@ class TestDelete:
         assert api.get("/list").json()["pagination"]["total"] == 0
         assert api.delete(conversation).status_code == 404
 
+    @pytest.mark.parametrize("header", ["{etag}", "*", '"other", {etag}'])
+    def test_is_done_where_if_match_holds(self, api: Api, conversation: str, header: str) -> None:
+        headers = {"If-Match": header.format(etag=api.get(conversation).headers["ETag"])}
+
+        assert api.delete(conversation, headers=headers).status_code == 204
+        assert api.get(conversation).status_code == 404
+
+    @pytest.mark.parametrize("header", ['"stale"', "W/{etag}"])
+    def test_is_a_412_where_if_match_does_not_hold(
+        self, api: Api, conversation: str, header: str
+    ) -> None:
+        headers = {"If-Match": header.format(etag=api.get(conversation).headers["ETag"])}
+
+        response = api.delete(conversation, headers=headers)
+
+        assert (response.status_code, response.json()["code"]) == (412, "precondition_failed")
+        assert api.get(conversation).status_code == 200
+        assert api.get("/list").json()["pagination"]["total"] == 1
+
+    def test_is_a_412_after_a_message_was_added(self, api: Api, conversation: str) -> None:
+        headers = {"If-Match": api.get(conversation).headers["ETag"]}
+        api.post(f"{conversation}/message", message())
+
+        assert api.delete(conversation, headers=headers).status_code == 412
+
+    def test_an_unknown_conversation_is_a_404_whatever_if_match_says(self, api: Api) -> None:
+        for header in ("*", '"x"'):
+            assert api.delete("/unknown", headers={"If-Match": header}).status_code == 404
+
 
 class TestAddMessage:
     def test_fills_in_what_the_server_knows(self, api: Api, conversation: str) -> None:
