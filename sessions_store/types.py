@@ -24,6 +24,9 @@ from sessions_store.wire import (
 DEFAULT_TTL_SECONDS = 600
 """A connection cannot be reopened, so its session is worth nothing after ten minutes."""
 
+MAX_TTL_SECONDS = 10**9
+"""A stored one that is longer is no time."""
+
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_PAYLOAD_DEPTH = 256
 """Whatever reads the session needs a stack of its own: Python's JSON goes to about 1,000."""
@@ -76,7 +79,7 @@ class AgentSession(WireModel):
     ws_url: str = Field(repr=False)
     created_at: Timestamp | None = None
     """Absent where an older writer did not keep it."""
-    ttl: int | None = None
+    ttl: int | None = Field(default=None, ge=0, le=MAX_TTL_SECONDS)
     """Seconds the session was given when it was registered; absent like ``created_at``."""
     session_url: str | None = Field(default=None, repr=False)
     session_id: str | None = None
@@ -187,7 +190,9 @@ def _urls(body: dict[str, Any]) -> Iterator[str]:
 
 
 # Nearly every URL is of this kind and needs no closer look: a host, perhaps a port, plain ASCII.
-_is_plain_push_url = re.compile(r"wss?://[A-Za-z0-9.-]+(?::[0-9]+)?(?:[/?#][!-~]*)?").fullmatch
+_is_plain_push_url = re.compile(
+    r"wss?://[A-Za-z0-9.-]+(?::[1-9][0-9]{0,3})?(?:[/?#][!-~]*)?"
+).fullmatch
 
 
 def _is_push_url(url: str) -> bool:
@@ -197,9 +202,10 @@ def _is_push_url(url: str) -> bool:
         return False
     try:
         parts = urlsplit(url)
+        port = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("ws", "wss") and bool(parts.hostname)
+    return parts.scheme in ("ws", "wss") and bool(parts.hostname) and port != 0
 
 
 def _push_url_missing(body: dict[str, Any]) -> str:

@@ -609,6 +609,9 @@ def test_given_a_page_url_first_when_registered_then_the_push_url_behind_it_coun
         pytest.param({"wsUrl": "wss://x/a b"}, "The URL is not an absolute", id="a space"),
         pytest.param({"wsUrl": "wss://x/\n"}, "The URL is not an absolute", id="a line break"),
         pytest.param({"wsUrl": "wss://[x/"}, "The URL is not an absolute", id="broken host"),
+        pytest.param({"wsUrl": "wss://x:abc/"}, "The URL is not an absolute", id="port a word"),
+        pytest.param({"wsUrl": "wss://x:65536/"}, "The URL is not an absolute", id="port too high"),
+        pytest.param({"wsUrl": "wss://x:0/"}, "The URL is not an absolute", id="port 0"),
     ],
 )
 def test_given_no_push_capable_url_when_registered_then_the_sentence_says_what_to_send(
@@ -671,6 +674,7 @@ def test_given_a_session_when_it_is_printed_then_no_credential_shows(
         pytest.param(b'{"wsUrl": "wss://secret", "sessionPayload": 1}', id="payload a number"),
         pytest.param(b'{"wsUrl": "wss://secret", "createdAt": "yesterday"}', id="no time"),
         pytest.param(b'{"wsUrl": "wss://secret", "ttl": "long"}', id="no lifetime"),
+        pytest.param(b'{"wsUrl": "wss://secret", "ttl": 1000000000001}', id="an endless lifetime"),
         pytest.param(b'{"wsUrl": "wss://secret", "a": 1, "a": 2}', id="a key twice"),
     ],
 )
