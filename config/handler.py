@@ -25,7 +25,8 @@ class ServiceHandler(WSGIHandler):
     That is: to note a script prefix and a URLconf for ``reverse()``, which no answer to a program
     needs; to try one URL pattern after the other; to look for asynchronous views, transactions,
     template responses, cookies and middleware of views, of which this service has none; to log an
-    error, which api/errors.py has done. Middleware and the REST framework are passed as ever.
+    error, which api/errors.py has done; to send ``request_started`` (``request_finished`` is sent
+    when the answer is closed). Middleware and the REST framework are passed as ever.
 
     Every other request, a browser's among them, takes Django's own way.
     """
@@ -35,12 +36,13 @@ class ServiceHandler(WSGIHandler):
     ) -> HttpResponseBase:
         view = None
         if wants_nothing_but_json(environ.get("HTTP_ACCEPT", "")):
-            view = find_view(environ["PATH_INFO"])
+            view = find_view(environ.get("PATH_INFO", ""))
         if view is None:
             return super().__call__(environ, start_response)
         request = ProgramRequest(environ, view)
         response: HttpResponseBase = self._middleware_chain(request)  # type: ignore[attr-defined]  # missing in the stubs
-        # The pairs as they were given; headers.items() looks each one up again.
+        # The pairs as they were given; headers.items() looks each one up again. The attribute is
+        # private: the comparison with Django's own way in the tests tells when it is gone.
         headers = list(response.headers._store.values())
         start_response(f"{response.status_code} {response.reason_phrase}", headers)
         return response

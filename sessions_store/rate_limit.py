@@ -41,6 +41,7 @@ class RateLimiter:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
+        # Where the connection broke before the reply, one use may count twice: better than a 503.
         if self._store.call(lambda _: self._limiter.hit(self._rate, self._name, client)):
             return 0.0
         window = self._store.call(

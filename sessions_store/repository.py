@@ -122,10 +122,7 @@ class SessionRepository:
         if session_id is None:
             return bool(self._store.call(lambda redis: redis.delete(key)))
         while True:
-            try:
-                raw = self._store.get(key)
-            except WrongTypeError:
-                raise CorruptRecordError("session", conversation_id) from None
+            raw = self._read(conversation_id)
             if raw is None or self._decode(conversation_id, raw).session_id != session_id:
                 return False
             if self._delete([key], [raw]):
@@ -138,8 +135,16 @@ class SessionRepository:
             yield [key.removeprefix(SESSION_PREFIX) for key in batch]
 
     def verify(self, conversation_id: str) -> None:
-        """Raise ``CorruptRecordError`` if there is a session that cannot be read."""
-        self.get(conversation_id)
+        """Raise ``CorruptRecordError`` if there is a session that cannot be read; touch nothing."""
+        raw = self._read(conversation_id)
+        if raw is not None:
+            self._decode(conversation_id, raw)
+
+    def _read(self, conversation_id: str) -> bytes | None:
+        try:
+            return self._store.get(session_key(check_conversation_id(conversation_id)))
+        except WrongTypeError:
+            raise CorruptRecordError("session", conversation_id) from None
 
     def _decode(self, conversation_id: str, raw: bytes) -> AgentSession:
         try:

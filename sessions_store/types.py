@@ -49,7 +49,11 @@ WHAT_TO_SEND = (
 
 
 class AgentSessionRegistration(WireModel):
-    """What a frontend sends on connecting: the known fields; every other key is kept as it is."""
+    """What a frontend sends on connecting.
+
+    Without ``sessionPayload`` the whole body is the payload, every key kept; with it, only the
+    known fields stand beside it.
+    """
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,7 +1,9 @@
 """What the API's viewsets have in common, and the short way of a program's request through them.
 
-A browser's request takes Django REST Framework's own way throughout. A program's differs in what it
-leaves out, never in what it checks; docs/decisions/0006-where-the-time-goes.md has what each saves.
+Both leave out what this API has none of (versions, suffixes of a format) and are authenticated when
+a permission first asks for the user. Beyond that a browser's request takes Django REST Framework's
+own way; a program's differs in what it leaves out, never in what it checks.
+docs/decisions/0006-where-the-time-goes.md has what each saves.
 """
 
 from collections.abc import Mapping

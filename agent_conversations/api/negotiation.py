@@ -48,7 +48,8 @@ class JsonUnlessBrowser(BaseContentNegotiation):
 
 def wants_nothing_but_json(accept: str) -> bool:
     """Tell, without taking the header apart, that it can only end in JSON."""
-    return accept in ("", "*/*", _JSON) or (_HTML not in accept.lower() and "q=0" not in accept)
+    # Without parameters nothing can be refused.
+    return ";" not in accept and _HTML not in accept.lower()
 
 
 def _qualities(accept: str) -> dict[str, float]:

@@ -512,6 +512,16 @@ def test_given_an_older_session_without_expiry_when_read_then_it_gets_ten_minute
     assert 590 < raw_redis.ttl(KEY) <= 600
 
 
+def test_given_an_older_session_without_expiry_when_verified_then_it_is_left_as_it_is(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    _write_raw(raw_redis, {"sessionPayload": {}, "wsUrl": URL}, ttl_seconds=None)
+
+    sessions.verify(ID)
+
+    assert raw_redis.ttl(KEY) == -1
+
+
 def test_given_an_older_shape_when_deleted_by_its_id_then_it_is_gone(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:

@@ -253,7 +253,13 @@ class TestAccept:
             assert "Accept" in response.headers["Vary"]
 
     @pytest.mark.parametrize(
-        "accept", ["application/json;q=0", "application/json; q=0.0, text/plain", "*/*;q=0"]
+        "accept",
+        [
+            "application/json;q=0",
+            "application/json;Q=0",
+            "application/json; q=0.0, text/plain",
+            "*/*;q=0",
+        ],
     )
     def test_that_refuses_json_is_told_so_in_json(self, api: Api, accept: str) -> None:
         assert_error(api.get("/list", headers={"Accept": accept}), "not_acceptable")
