@@ -117,7 +117,7 @@ SPECTACULAR_SETTINGS = {
         "Every error is the same envelope: `success: false`, `error` (a sentence for a person), "
         "`code` (for programs; it never changes) and, with `invalid_request`, `details`."
     ),
-    "VERSION": "1.1.0",
+    "VERSION": "1.1.1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": [],

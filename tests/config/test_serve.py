@@ -392,6 +392,72 @@ def test_bodies_in_chunks_are_read_like_others(
     assert [message["content"] for message in stored] == (["in chunks"] if status == 201 else [])
 
 
+def http2_frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return b"%b%c%c%b%b" % (
+        len(payload).to_bytes(3, "big"),
+        kind,
+        flags,
+        stream.to_bytes(4, "big"),
+        payload,
+    )
+
+
+def http2_post(body: bytes, *, ends: bool, **headers: str) -> bytes:
+    """Return what a client of HTTP/2 without TLS sends to create a conversation (RFC 9113)."""
+    fields = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": f"{API}/new",
+        ":authority": "localhost",
+        "content-type": "application/json",
+        **headers,
+    }
+    # RFC 7541, section 6.2.2: literal fields, which need no table and no Huffman code.
+    block = b"".join(
+        b"\0%c%b%c%b" % (len(name), name.encode(), len(value), value.encode())
+        for name, value in fields.items()
+    )
+    settings, headers_frame, data = 0x4, 0x1, 0x0
+    end_headers, end_stream = 0x4, 0x1
+    return (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + http2_frame(settings, 0, 0)
+        + http2_frame(headers_frame, end_headers, 1, block)
+        + http2_frame(data, end_stream if ends else 0, 1, body)
+    )
+
+
+def sent_raw(service: Service, request: bytes) -> bytes:
+    """Send bytes and close; return what came back before."""
+    received = b""
+    # Half a second of silence: whoever takes the request has given it to a thread by then.
+    with socket.create_connection(("127.0.0.1", service.port), timeout=0.5) as connection:
+        connection.sendall(request)
+        with suppress(TimeoutError, ConnectionResetError):
+            while part := connection.recv(65_536):
+                received += part
+    return received
+
+
+def test_half_a_body_over_http2_holds_no_thread(start: Callable[..., Service]) -> None:
+    service = start(WORKERS="1", THREADS="4").until_up()
+    half = http2_post(b'{"agent', ends=False, **{"content-length": "100"})
+
+    received = [sent_raw(service, half) for _ in range(6)]
+
+    assert service.request("GET", "/health/live")[0] == 200
+    assert set(received) == {b""}
+
+
+def test_no_body_is_dropped_over_http2(start: Callable[..., Service]) -> None:
+    service = start().until_up()
+
+    received = sent_raw(service, http2_post(b'{"conversationId": "c-1"}', ends=True))
+
+    assert received == b"", "the protocol is refused, so nothing claims to be created"
+    assert json.loads(service.request("GET", f"{API}/list")[1])["conversations"] == []
+
+
 @pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 2), (64, 4)])
 def test_there_are_as_many_workers_as_processors_but_not_too_many(
     monkeypatch: pytest.MonkeyPatch, processors: int, workers: int

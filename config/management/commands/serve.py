@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
@@ -126,6 +126,10 @@ def _server(environment: Environment, address: str) -> MPServer:
         address=address,
         port=environment.port,
         interface=Interfaces.WSGI,
+        # granian 2.8 also speaks HTTP/2 without TLS by default. There, a request whose body never
+        # ends leaves its thread spinning after the client is gone, and a body without a
+        # Content-Length reaches WSGI as an empty one. HTTP/2 ends at a proxy, where it has TLS.
+        http=HTTPModes.http1,
         workers=environment.workers,
         websockets=False,
         blocking_threads=environment.threads,
