@@ -5,10 +5,10 @@ from functools import cache
 from django.conf import settings
 from django_redis import get_redis_connection
 
-from agent_conversations.repository import ConversationRepository
-from sessions_store.fitness import Advice, examine
-from sessions_store.rate_limit import RateLimiter
-from sessions_store.redis_client import StoreClient
+from agent_conversations.store.repository import ConversationRepository
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.rate_limit import RateLimiter
+from sessions_store.redis.server_checks import ServerProblem, check_server
 from sessions_store.repository import SessionRepository
 
 
@@ -38,9 +38,9 @@ def session_rate() -> RateLimiter | None:
     return RateLimiter(store(), "sessions", rate) if rate else None
 
 
-def store_advice() -> list[Advice]:
+def server_problems() -> list[ServerProblem]:
     """Return what speaks against the Redis server of this service."""
-    return examine(store(), conversations_expire=bool(settings.CONVERSATION_RETENTION_SECONDS))
+    return check_server(store(), conversations_expire=bool(settings.CONVERSATION_RETENTION_SECONDS))
 
 
 def forget() -> None:

@@ -11,18 +11,17 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from sessions_store import json_codec
-from sessions_store.clock import iso_from_ms
 from sessions_store.errors import CorruptRecordError
-from sessions_store.wire import (
-    STORED,
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import iso_from_ms
+from sessions_store.wire.fields import (
     BoundedObject,
     ConversationId,
     Identifier,
     Text,
     Timestamp,
-    WireModel,
 )
+from sessions_store.wire.model import STORED, WireModel
 
 Role = Literal["user", "assistant", "system", "tool"]
 Source = Literal["voice", "text", "user_input", "agent_response", "tool_output", "system_event"]
@@ -139,7 +138,7 @@ _ALWAYS_IN_A_MESSAGE = {"role", "content", "timestamp", "messageId"}
 def check_messages(conversation_id: str, messages: Sequence[bytes]) -> None:
     """Raise ``CorruptRecordError`` if a stored message could not stand in an answer as it is."""
     try:
-        decoded = json_codec.skim(b"[" + b",".join(messages) + b"]")
+        decoded = json_codec.decode_lossy(b"[" + b",".join(messages) + b"]")
     except json_codec.InvalidJsonError:
         raise CorruptRecordError("conversation", conversation_id) from None
     if len(decoded) != len(messages) or not all(

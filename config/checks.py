@@ -11,8 +11,8 @@ from django.core.checks import Warning as CheckWarning
 from config.env import INTEGERS, Environment, is_origin
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
-from sessions_store.rate_limit import parse_rate
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.rate_limit import parse_rate
 
 
 @register()

@@ -3,8 +3,8 @@
 from config.env import PROJECT_DIR, is_origin, read_environment
 from config.logging import logging_config
 from config.secret_key import secret_key
-from sessions_store.embedded import server_url
-from sessions_store.redis_client import connection_options
+from sessions_store.embedded.server import server_url
+from sessions_store.redis.client import connection_options
 
 ENVIRONMENT = read_environment()
 
@@ -105,7 +105,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "agent_conversations.api.negotiation.JsonUnlessBrowser",
     "DEFAULT_SCHEMA_CLASS": "agent_conversations.api.schema.ContractSchema",
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "agent_conversations.api.errors.answer_error",
+    "EXCEPTION_HANDLER": "agent_conversations.api.exceptions.answer_error",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }

@@ -26,7 +26,7 @@ urlpatterns = [
     path("", index, name="index"),
 ]
 
-handler400 = "agent_conversations.api.errors.bad_request"
-handler403 = "agent_conversations.api.errors.permission_denied"
-handler404 = "agent_conversations.api.errors.page_not_found"
-handler500 = "agent_conversations.api.errors.server_error"
+handler400 = "agent_conversations.api.exceptions.bad_request"
+handler403 = "agent_conversations.api.exceptions.permission_denied"
+handler404 = "agent_conversations.api.exceptions.page_not_found"
+handler500 = "agent_conversations.api.exceptions.server_error"

@@ -6,7 +6,7 @@ import signal
 
 from config.memory import freeze_what_is_loaded, keep_freed_memory
 from config.wsgi import application
-from sessions_store.parent_process import end_with_parent
+from sessions_store.embedded.parent_process import end_with_parent
 
 __all__ = ["application"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from sessions_store import json_codec
+from sessions_store.wire import json_codec
 
 SECRET_FIELDS = ("sessionPayload", "wsUrl", "sessionUrl", "metadata")
 """Everything that came from the ElevenLabs client and may hold its token."""

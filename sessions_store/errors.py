@@ -35,7 +35,7 @@ class StoreUnavailableError(StoreError):
         self.cause = cause
 
 
-class StoreUnfitError(StoreUnavailableError):
+class WritesRefusedError(StoreUnavailableError):
     """Redis answers, but cannot take a write. ``advice`` maps what is wrong to what to do."""
 
     def __init__(self, advice: Mapping[str, str]) -> None:

@@ -16,8 +16,6 @@ Needs nothing but a Redis client, so a callback service can use it with a URL al
 
 from collections.abc import Iterator, Sequence
 
-from sessions_store import json_codec
-from sessions_store.clock import iso_from_ms, now_ms
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
 from sessions_store.errors import (
     CorruptRecordError,
@@ -25,9 +23,12 @@ from sessions_store.errors import (
     WrongTypeError,
 )
 from sessions_store.keys import SESSION_PREFIX, session_key
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from sessions_store.types import DEFAULT_TTL_SECONDS, AgentSession
-from sessions_store.wire import SCHEMA_VERSION, check_conversation_id
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import iso_from_ms, now_ms
+from sessions_store.wire.fields import check_conversation_id
+from sessions_store.wire.model import SCHEMA_VERSION
 
 _PACKAGE = "sessions_store"
 

@@ -7,19 +7,19 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
 
-from sessions_store import json_codec
-from sessions_store.clock import iso_from_ms
 from sessions_store.errors import InvalidRequestError
-from sessions_store.wire import (
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import iso_from_ms
+from sessions_store.wire.fields import (
     BoundedObject,
     ConversationId,
     Identifier,
     Text,
     Timestamp,
     UrlText,
-    WireModel,
     stored_timestamp,
 )
+from sessions_store.wire.model import WireModel
 
 DEFAULT_TTL_SECONDS = 600
 """A connection cannot be reopened, so its session is worth nothing after ten minutes."""

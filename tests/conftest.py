@@ -9,9 +9,9 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
-from agent_conversations.repository import ConversationRepository
-from sessions_store.embedded import EmbeddedServer
-from sessions_store.redis_client import StoreClient, connection_options
+from agent_conversations.store.repository import ConversationRepository
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.redis.client import StoreClient, connection_options
 from sessions_store.repository import SessionRepository
 
 

@@ -15,7 +15,7 @@ from agent_conversations import services
 from agent_conversations.api.operations import OPERATIONS
 from config.logging import logging_config
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from sessions_store.types import AgentSession
 
 MARK = "MARKEDTOKEN"

@@ -8,11 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agent_conversations.api.errors import method_not_allowed
+from agent_conversations.api.exceptions import method_not_allowed
 from agent_conversations.api.schema import describe_health
-from agent_conversations.services import store_advice
-from sessions_store.errors import StoreUnfitError
-from sessions_store.fitness import TAKES_NO_WRITES
+from agent_conversations.services import server_problems
+from sessions_store.errors import WritesRefusedError
+from sessions_store.redis.server_checks import REFUSES_WRITES
 
 
 class _OpenView(APIView):
@@ -37,9 +37,9 @@ class ReadyView(_OpenView):
 
     @extend_schema(**describe_health("getReadiness", needs_redis=True))
     def get(self, request: Request) -> Response:
-        advice = {one.code: one.message for one in store_advice()}
-        if TAKES_NO_WRITES & advice.keys():
-            raise StoreUnfitError(advice)
+        advice = {one.code: one.message for one in server_problems()}
+        if REFUSES_WRITES & advice.keys():
+            raise WritesRefusedError(advice)
         body = {"status": "ok", "redis": "ok", "enabled": settings.ELEVENLABS_AGENT_ENABLED}
         return Response(body | ({"advice": advice} if advice else {}))
 

@@ -10,7 +10,7 @@ from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
-from sessions_store import deadline
+from sessions_store.redis import deadline
 
 API_PREFIX = "/agent-conversations/api"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import exceptions
 
-from agent_conversations.api.errors import FeatureDisabledError, RequestTooLargeError
+from agent_conversations.api.exceptions import FeatureDisabledError, RequestTooLargeError
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationFullError,
@@ -37,7 +37,8 @@ from sessions_store.types import (
     AgentSessionRegistration,
     AgentSessionStatus,
 )
-from sessions_store.wire import CONVERSATION_ID_RULE, WireModel
+from sessions_store.wire.fields import CONVERSATION_ID_RULE
+from sessions_store.wire.model import WireModel
 
 Json = dict[str, Any]
 ErrorTypes = tuple[type[Exception], ...]

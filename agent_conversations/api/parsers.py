@@ -9,9 +9,9 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from agent_conversations.api.errors import RequestTooLargeError
-from sessions_store import json_codec
+from agent_conversations.api.exceptions import RequestTooLargeError
 from sessions_store.errors import InvalidRequestError
+from sessions_store.wire import json_codec
 
 JSON = "application/json"
 
@@ -22,8 +22,8 @@ def read_body(request: Request) -> dict[str, Any]:
     Raises:
         RequestTooLargeError: over 1 MiB.
         UnsupportedMediaType: not ``application/json`` in UTF-8, or a ``Content-Encoding``.
-        InvalidRequestError: not JSON (``sessions_store.json_codec`` says what counts as such), not
-            an object, or announced and not sent.
+        InvalidRequestError: not JSON (``sessions_store.wire.json_codec`` says what counts), not an
+            object, or announced and not sent.
     """
     http_request: HttpRequest = request._request
     headers = http_request.META

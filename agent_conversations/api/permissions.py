@@ -6,7 +6,7 @@ from django.conf import settings
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from agent_conversations.api.errors import FeatureDisabledError
+from agent_conversations.api.exceptions import FeatureDisabledError
 
 
 class FeatureEnabled(BasePermission):

@@ -10,8 +10,8 @@ from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.operations import operation_of
 from agent_conversations.types import AgentConversationList, StoredConversation
-from sessions_store import json_codec
-from sessions_store.wire import WireModel
+from sessions_store.wire import json_codec
+from sessions_store.wire.model import WireModel
 
 
 class JsonRenderer(BaseRenderer):

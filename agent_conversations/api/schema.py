@@ -20,7 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 from rest_framework.exceptions import UnsupportedMediaType
 
-from agent_conversations.api.errors import ANSWERS, envelope
+from agent_conversations.api.exceptions import ANSWERS, envelope
 from agent_conversations.api.operations import EXAMPLE_ID, OPERATIONS, Operation
 from agent_conversations.errors import ConversationExistsError, ConversationFullError
 from sessions_store.errors import (
@@ -28,7 +28,8 @@ from sessions_store.errors import (
     InvalidRequestError,
     StoreUnavailableError,
 )
-from sessions_store.wire import ConversationId, WireModel
+from sessions_store.wire.fields import ConversationId
+from sessions_store.wire.model import WireModel
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -25,7 +25,6 @@ from agent_conversations.types import (
     Pagination,
     StoredConversation,
 )
-from sessions_store.clock import now_ms
 from sessions_store.errors import InvalidRequestError
 from sessions_store.types import (
     AgentSession,
@@ -33,6 +32,7 @@ from sessions_store.types import (
     AgentSessionStatus,
     SessionDeletionQuery,
 )
+from sessions_store.wire.clock import now_ms
 
 
 @describe_operations

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sessions_store import json_codec
-from sessions_store.clock import iso_from_ms, now_ms
 from sessions_store.types import AgentSession
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import iso_from_ms, now_ms
 from tests.benchmarks.plain_way import PlainConversations
 from tests.benchmarks.workplace import API, MESSAGE, Workplace
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from redis import Redis
 
-from agent_conversations import keys
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store import keys
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
 from config.memory import keep_freed_memory
-from sessions_store.clock import now_ms
-from sessions_store.embedded import EmbeddedServer
-from sessions_store.redis_client import StoreClient, connection_options
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.redis.client import StoreClient, connection_options
 from sessions_store.repository import SessionRepository
+from sessions_store.wire.clock import now_ms
 
 API = "/agent-conversations/api"
 MESSAGE = AgentMessage(role="user", content="x" * 90, source="voice")

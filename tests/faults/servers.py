@@ -18,8 +18,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 
-from sessions_store.embedded import EmbeddedServer, server_url, socket_path
-from sessions_store.parent_process import end_with_parent
+from sessions_store.embedded.parent_process import end_with_parent
+from sessions_store.embedded.server import EmbeddedServer, server_url, socket_path
 from tests.faults.client import Api
 from tests.faults.relay import Relay
 

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from redis import Redis
 
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
-from sessions_store.redis_client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient, connection_options
 
 STOPPED = 9
 NAME = "talk"

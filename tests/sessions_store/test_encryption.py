@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 from redis import Redis
 
 from sessions_store.errors import CorruptRecordError
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
 

@@ -10,17 +10,17 @@ from cryptography.fernet import Fernet
 from redis import Redis
 from time_machine import Traveller
 
-from sessions_store import json_codec
-from sessions_store.embedded import EmbeddedServer
+from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
     StoreUnavailableError,
     UnsupportedRecordVersionError,
 )
-from sessions_store.redis_client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient, connection_options
 from sessions_store.repository import SessionRepository
 from sessions_store.types import WHAT_TO_SEND, AgentSession, AgentSessionStatus
+from sessions_store.wire import json_codec
 
 ID = "agent-1795423973269-5iwhvn2en0a"
 KEY = "elevenlabs:session:" + ID

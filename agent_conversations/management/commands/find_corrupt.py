@@ -1,9 +1,9 @@
 import sys
 from typing import Any
 
-from agent_conversations.maintenance import find_corrupt
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations, sessions
+from agent_conversations.store.maintenance import find_corrupt
 
 
 class Command(StoreCommand):

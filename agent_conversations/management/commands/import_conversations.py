@@ -4,11 +4,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from agent_conversations.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations, store
+from agent_conversations.store.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
-from sessions_store.redis_client import StoreClient, without_credentials
+from sessions_store.redis.client import StoreClient, without_credentials
 
 
 class Command(StoreCommand):

@@ -1,8 +1,8 @@
 from typing import Any
 
-from agent_conversations.maintenance import reindex
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations
+from agent_conversations.store.maintenance import reindex
 
 
 class Command(StoreCommand):

@@ -12,9 +12,9 @@ from granian.server.mp import MPServer
 from agent_conversations.api.middleware import API_PREFIX
 from agent_conversations.services import store
 from config.env import Environment
-from sessions_store.embedded import EmbeddedServer, EmbeddedServerError
+from sessions_store.embedded.server import EmbeddedServer, EmbeddedServerError
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis_client import without_credentials
+from sessions_store.redis.client import without_credentials
 
 MAX_CONNECTIONS = 500
 """That one worker has open at the same time; further ones wait in the kernel's backlog."""

@@ -12,8 +12,8 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from agent_conversations import services
-from agent_conversations.api.errors import ANSWERS
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.api.exceptions import ANSWERS
+from agent_conversations.store.repository import ConversationRepository
 from config.logging import logging_config
 from sessions_store.errors import StoreError
 from tests.agent_conversations.api.conftest import PREFIX, Api

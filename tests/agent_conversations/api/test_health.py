@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
-from sessions_store.embedded import EmbeddedServer
+from sessions_store.embedded.server import EmbeddedServer
 
 Point = Callable[[str], None]
 

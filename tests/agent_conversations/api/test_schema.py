@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from agent_conversations.api.errors import ANSWERS
+from agent_conversations.api.exceptions import ANSWERS
 from config.env import PROJECT_DIR
 from config.wsgi import application
 from tests.agent_conversations.api.conftest import PREFIX

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from agent_conversations import keys
 from agent_conversations.errors import ConversationNotFoundError
-from agent_conversations.maintenance import reindex
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store import keys
+from agent_conversations.store.maintenance import reindex
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from tests.faults.result import Advance, Result, ignore
 from tests.faults.servers import PROJECT_DIR, RedisServer, temporary_folder
 from tests.faults.stop_between_steps import KEY, MESSAGE, NAME, OPERATIONS, STOPPED

@@ -10,7 +10,7 @@ from statistics import median
 
 from redis import Redis
 
-from agent_conversations import keys
+from agent_conversations.store import keys
 from sessions_store.keys import session_key
 from tests.faults.client import Answer, Api
 from tests.faults.result import ANSWER_SECONDS, RECOVERY_SECONDS, Advance, Result, ignore

@@ -8,7 +8,7 @@ from functools import partial
 
 from redis import Redis
 
-from agent_conversations import keys
+from agent_conversations.store import keys
 from sessions_store.keys import session_key
 from tests.faults.client import Answer, session_body
 from tests.faults.relay import named

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from agent_conversations import keys
+from agent_conversations.store import keys
 from sessions_store.keys import session_key
-from sessions_store.redis_client import COMMAND_TIMEOUT_SECONDS
+from sessions_store.redis.client import COMMAND_TIMEOUT_SECONDS
 from tests.faults.client import Answer, Api
 from tests.faults.relay import Fault, Matches, named
 from tests.faults.result import ANSWER_SECONDS, Advance, Result, ignore

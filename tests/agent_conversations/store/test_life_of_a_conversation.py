@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from redis import Redis
 
-from agent_conversations import keys
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationNotFoundError,
     MessageConflictError,
     PreconditionFailedError,
 )
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store import keys
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import (
     AgentMessage,
     ConversationChanges,
@@ -27,8 +27,8 @@ from agent_conversations.types import (
     SortOrder,
     StoredConversation,
 )
-from sessions_store.clock import iso_from_ms, now_ms
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.wire.clock import iso_from_ms, now_ms
 
 IDS = st.sampled_from(["a", "B", "b-1", "9"])
 MESSAGE_IDS = st.sampled_from(["m1", "m2", "m3"]) | st.none()

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_conversations.types import AgentMessage, StoredConversation
-from sessions_store import json_codec
-from sessions_store.clock import ms_from_iso
 from sessions_store.errors import CorruptRecordError
-from sessions_store.wire import STORED, stored_timestamp
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import ms_from_iso
+from sessions_store.wire.fields import stored_timestamp
+from sessions_store.wire.model import STORED
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,15 @@ from agent_conversations.errors import (
     PreconditionFailedError,
     SessionNotFoundError,
 )
-from sessions_store import json_codec
 from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
     StoreUnavailableError,
-    StoreUnfitError,
     UnsupportedRecordVersionError,
+    WritesRefusedError,
     WrongTypeError,
 )
+from sessions_store.wire import json_codec
 
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     UnsupportedRecordVersionError: Answer(500, "corrupt_record"),
     WrongTypeError: _INTERNAL,
     StoreUnavailableError: Answer(503, "store_unavailable"),
-    StoreUnfitError: Answer(503, "store_unavailable"),
+    WritesRefusedError: Answer(503, "store_unavailable"),
     # HTTP's
     FeatureDisabledError: Answer(
         503, "feature_disabled", "The ElevenLabs agent is switched off on this server."
@@ -134,7 +134,7 @@ def envelope(error: Exception) -> dict[str, Any]:
     }
     if isinstance(error, InvalidRequestError) and error.details:
         body["details"] = error.details
-    if isinstance(error, StoreUnfitError):
+    if isinstance(error, WritesRefusedError):
         body["advice"] = error.advice
     if isinstance(error, FeatureDisabledError):
         body |= {"enabled": False, "message": "Set ELEVENLABS_AGENT_ENABLED=true to switch it on."}

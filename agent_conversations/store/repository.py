@@ -24,8 +24,6 @@ from typing import Any, TypeVar
 
 import redis
 
-from agent_conversations import keys, older_layout
-from agent_conversations.cursors import decode_cursor, encode_cursor
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationFullError,
@@ -33,7 +31,9 @@ from agent_conversations.errors import (
     MessageConflictError,
     PreconditionFailedError,
 )
-from agent_conversations.older_layout import ConvertedConversation
+from agent_conversations.store import keys, legacy
+from agent_conversations.store.cursors import decode_cursor, encode_cursor
+from agent_conversations.store.legacy import ConvertedConversation
 from agent_conversations.types import (
     AgentMessage,
     ConversationChanges,
@@ -44,8 +44,6 @@ from agent_conversations.types import (
     check_messages,
     decode_message,
 )
-from sessions_store import json_codec
-from sessions_store.clock import LAST_MS, iso_from_ms, now_ms
 from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
@@ -53,14 +51,17 @@ from sessions_store.errors import (
     UnsupportedRecordVersionError,
     WrongTypeError,
 )
-from sessions_store.redis_client import Argument, ScriptCall, StoreClient
-from sessions_store.wire import SCHEMA_VERSION, check_conversation_id
+from sessions_store.redis.client import Argument, ScriptCall, StoreClient
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import LAST_MS, iso_from_ms, now_ms
+from sessions_store.wire.fields import check_conversation_id
+from sessions_store.wire.model import SCHEMA_VERSION
 
 DEFAULT_MAX_MESSAGES = 100_000
 IDEMPOTENCY_SECONDS = 24 * 3600
 """How long a creation's ``Idempotency-Key`` is remembered."""
 
-_PACKAGE = "agent_conversations"
+_PACKAGE = "agent_conversations.store"
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -102,7 +103,7 @@ class MessagePage:
         return [decode_message(self.conversation_id, raw) for raw in self.messages_json]
 
 
-class _OneStringError(Exception):
+class LegacyRecordError(Exception):
     """The record is still in the layout of an older writer."""
 
     def __init__(self, raw: bytes) -> None:
@@ -416,7 +417,7 @@ class ConversationRepository:
             raise CorruptRecordError("conversation", conversation_id) from None
         if raw is None:
             raise ConversationNotFoundError
-        return older_layout.convert(conversation_id, raw, "").conversation
+        return legacy.convert(conversation_id, raw, "").conversation
 
     def _unindex_ghost(self, conversation_id: str) -> None:
         if self._index_in_same_step:
@@ -437,8 +438,8 @@ class ConversationRepository:
         """Put a conversation into the list and set its expiry, both as its record says."""
         try:
             _, created_at, accessed_at, count = self._obstructed(self._index_one, conversation_id)
-        except _OneStringError as error:
-            conversation = older_layout.convert(conversation_id, error.raw, "").conversation
+        except LegacyRecordError as error:
+            conversation = legacy.convert(conversation_id, error.raw, "").conversation
             self._index_separately(
                 conversation_id,
                 conversation.created_at_ms,
@@ -474,7 +475,7 @@ class ConversationRepository:
             for message in _conversation(conversation_id, record, messages).messages_json:
                 decode_message(conversation_id, message)
 
-    def import_one_string(self, conversation_id: str, raw: bytes, *, dry_run: bool) -> bool:
+    def import_legacy(self, conversation_id: str, raw: bytes, *, dry_run: bool) -> bool:
         """Store a conversation that another service kept as one JSON string.
 
         Returns:
@@ -484,7 +485,7 @@ class ConversationRepository:
             CorruptRecordError: ``raw`` is no conversation.
         """
         check_conversation_id(conversation_id)
-        converted = older_layout.convert(conversation_id, raw, _new_revision())
+        converted = legacy.convert(conversation_id, raw, _new_revision())
         if dry_run:
             return not self._store.exist([keys.conversation_key(conversation_id)])[0]
         if not self._put_converted(converted, instead_of=b""):
@@ -514,7 +515,7 @@ class ConversationRepository:
         while True:
             try:
                 return self._obstructed(script, conversation_id, *args, now=now)
-            except _OneStringError as error:
+            except LegacyRecordError as error:
                 self._convert_one_string(conversation_id, error.raw)
 
     def _obstructed(
@@ -537,12 +538,12 @@ class ConversationRepository:
             case b"newer":
                 raise UnsupportedRecordVersionError("conversation", conversation_id)
             case b"one_string":
-                raise _OneStringError(reply[1])
+                raise LegacyRecordError(reply[1])
             case _:
                 return reply
 
     def _convert_one_string(self, conversation_id: str, raw: bytes) -> None:
-        converted = older_layout.convert(conversation_id, raw, _new_revision())
+        converted = legacy.convert(conversation_id, raw, _new_revision())
         # Whether it was done or another writer was faster: the caller's script decides anew.
         self._put_converted(converted, instead_of=raw)
 
@@ -703,7 +704,7 @@ def _conversation(
         if int(fields[b"schemaVersion"]) > SCHEMA_VERSION:
             raise UnsupportedRecordVersionError("conversation", conversation_id)
         metadata = fields.get(b"metadata")
-        if metadata is not None and not isinstance(json_codec.skim(metadata), dict):
+        if metadata is not None and not isinstance(json_codec.decode_lossy(metadata), dict):
             raise ValueError("metadata is no object")
         agent_id = fields.get(b"agentId")
         conversation = StoredConversation(

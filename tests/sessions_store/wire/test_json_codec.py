@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessions_store.json_codec import InvalidJsonError, canonical, decode, depth, encode, skim
+from sessions_store.wire.json_codec import (
+    InvalidJsonError,
+    canonical,
+    decode,
+    decode_lossy,
+    depth,
+    encode,
+)
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]))
 SCALARS = (
@@ -183,8 +190,8 @@ def test_given_a_value_when_its_levels_are_counted_then_objects_and_arrays_count
 
 @BOUNDED
 @given(VALUES)
-def test_given_any_json_value_when_skimmed_then_its_shape_is_the_same(value: Any) -> None:
-    seen = skim(encode(value))
+def test_given_any_json_value_when_decoded_lossily_then_its_shape_is_the_same(value: Any) -> None:
+    seen = decode_lossy(encode(value))
 
     assert depth(seen) == depth(value)
     if isinstance(value, dict | list):
@@ -196,10 +203,10 @@ def test_given_any_json_value_when_skimmed_then_its_shape_is_the_same(value: Any
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[1,]", b"NaN", b"{} {}", b'"\xff"', b"\xef\xbb\xbf{}"]
 )
-def test_given_no_json_when_skimmed_then_it_is_refused(raw: bytes) -> None:
+def test_given_no_json_when_decoded_lossily_then_it_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidJsonError):
-        skim(raw)
+        decode_lossy(raw)
 
 
-def test_given_an_integer_beyond_a_double_when_skimmed_then_the_rest_is_seen() -> None:
-    assert list(skim(b'{"a":' + b"9" * 400 + b',"b":1}')) == ["a", "b"]
+def test_given_an_integer_beyond_a_double_when_decoded_lossily_then_the_rest_is_seen() -> None:
+    assert list(decode_lossy(b'{"a":' + b"9" * 400 + b',"b":1}')) == ["a", "b"]

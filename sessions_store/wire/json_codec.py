@@ -50,7 +50,7 @@ def decode(raw: bytes | str) -> Any:
     return value
 
 
-def skim(raw: bytes) -> Any:
+def decode_lossy(raw: bytes) -> Any:
     """Return what ``raw`` holds for a look at its shape; large integers come out as floats.
 
     Raises:

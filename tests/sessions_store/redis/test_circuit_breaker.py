@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sessions_store.admission import PATIENCE_SECONDS, PAUSE_SECONDS, Admission
 from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis.circuit_breaker import PATIENCE_SECONDS, PAUSE_SECONDS, CircuitBreaker
 
 
 def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
-    admission = Admission(max_waiting=2)
+    admission = CircuitBreaker(max_waiting=2)
 
     def ask(_: int) -> None:
         for _ in range(5):
@@ -26,7 +26,7 @@ def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
 
 
 def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() -> None:
-    admission = Admission(max_waiting=1)
+    admission = CircuitBreaker(max_waiting=1)
     hanging = threading.Event()
 
     def hang() -> None:
@@ -48,7 +48,7 @@ def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() ->
 
 
 def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> None:
-    admission = Admission(max_waiting=8)
+    admission = CircuitBreaker(max_waiting=8)
     admission.enter()
     admission.timed_out()
     admission.leave()
@@ -65,7 +65,7 @@ def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> 
 
 
 def test_who_waits_for_a_place_is_refused_when_a_timeout_comes() -> None:
-    admission = Admission(max_waiting=1)
+    admission = CircuitBreaker(max_waiting=1)
     admission.enter()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(admission.enter)

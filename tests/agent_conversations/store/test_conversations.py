@@ -16,8 +16,6 @@ from redis import Redis
 from redis.crc import key_slot
 from time_machine import Traveller
 
-from agent_conversations import keys
-from agent_conversations.cursors import encode_cursor
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationFullError,
@@ -25,7 +23,9 @@ from agent_conversations.errors import (
     MessageConflictError,
     PreconditionFailedError,
 )
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store import keys
+from agent_conversations.store.cursors import encode_cursor
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import (
     AgentMessage,
     ConversationChanges,
@@ -34,15 +34,15 @@ from agent_conversations.types import (
     SortOrder,
     StoredConversation,
 )
-from sessions_store import json_codec
-from sessions_store.embedded import EmbeddedServer
+from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
     StoreUnavailableError,
     UnsupportedRecordVersionError,
 )
-from sessions_store.redis_client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.wire import json_codec
 
 NOW = "2026-11-23T16:20:45.123Z"
 SORT_FIELDS: tuple[SortBy, ...] = get_args(SortBy)

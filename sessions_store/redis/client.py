@@ -17,9 +17,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from sessions_store import deadline
-from sessions_store.admission import Admission
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
+from sessions_store.redis import deadline
+from sessions_store.redis.circuit_breaker import CircuitBreaker
 
 CONNECT_TIMEOUT_SECONDS = 0.5
 COMMAND_TIMEOUT_SECONDS = 0.7
@@ -66,7 +66,7 @@ class StoreClient:
 
     def __init__(self, redis_client: "redis.Redis", max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self._redis = redis_client
-        self._admission = Admission(max_waiting)
+        self._breaker = CircuitBreaker(max_waiting)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -101,7 +101,7 @@ class StoreClient:
         # Errors of redis-py are raised anew without their context: its texts quote arguments, and
         # so people's words and credentials.
         deadline.check()
-        self._admission.enter()
+        self._breaker.enter()
         try:
             try:
                 result = command(self._redis)
@@ -111,18 +111,18 @@ class StoreClient:
                 deadline.check()
                 result = command(self._redis)
         except redis.TimeoutError as error:
-            self._admission.timed_out()
+            self._breaker.timed_out()
             raise StoreUnavailableError(type(error).__name__) from None
         except redis.RedisError as error:
-            self._admission.answered()
+            self._breaker.answered()
             if isinstance(error, NoScriptError):
                 raise _UnknownScriptError from None
             if str(error).startswith("WRONGTYPE"):
                 raise WrongTypeError from None
             raise StoreUnavailableError(type(error).__name__) from None
         finally:
-            self._admission.leave()
-        self._admission.answered()
+            self._breaker.leave()
+        self._breaker.answered()
         return result
 
     def script(self, package: str, *names: str, repeatable: bool = True) -> ScriptCall:

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 0.25
 """A store that has owed an answer for longer is taken to hang as soon as many wait for it."""
 
 
-class Admission:
+class CircuitBreaker:
     """Lets commands through, or refuses them at once.
 
     After a timeout, all are refused for ``PAUSE_SECONDS``; then one may ask while the others are

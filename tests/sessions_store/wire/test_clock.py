@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from time_machine import Traveller
 
-from sessions_store.clock import iso_from_ms, ms_from_iso, now_ms
+from sessions_store.wire.clock import iso_from_ms, ms_from_iso, now_ms
 
 FIRST_MS = -62_135_596_800_000
 LAST_MS = 253_402_300_799_999

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from sessions_store.embedded import EmbeddedServer
-from sessions_store.fitness import examine
-from sessions_store.redis_client import StoreClient
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.server_checks import check_server
 
 DURABLE = {"appendonly": "yes"}
 
@@ -17,7 +17,7 @@ def codes(
 ) -> list[str]:
     with EmbeddedServer(tmp_path, options) as server:
         store = StoreClient.from_url(server.url)
-        return [one.code for one in examine(store, conversations_expire=conversations_expire)]
+        return [one.code for one in check_server(store, conversations_expire=conversations_expire)]
 
 
 def test_the_bundled_server_as_shipped_is_fit(tmp_path: Path) -> None:
@@ -43,14 +43,14 @@ def test_a_server_without_persistence(tmp_path: Path) -> None:
 def test_a_server_with_snapshots_only(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path, {"appendonly": "no"}) as server:
         Redis.from_url(server.url).save()
-        found = examine(StoreClient.from_url(server.url))
+        found = check_server(StoreClient.from_url(server.url))
 
     assert [one.code for one in found] == ["snapshots_only"]
 
 
 def test_a_replica_is_read_only(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path, {"replicaof": "127.0.0.1 1"}) as server:
-        found = examine(StoreClient.from_url(server.url))
+        found = check_server(StoreClient.from_url(server.url))
 
     assert "read_only" in [one.code for one in found]
     assert all(one.message.endswith(".") for one in found)
@@ -63,7 +63,7 @@ def test_a_server_older_than_its_scripts_need(real_store: StoreClient) -> None:
 
     older = Older.from_url("redis://unused")
 
-    assert [one.code for one in examine(older)] == ["too_old"]
+    assert [one.code for one in check_server(older)] == ["too_old"]
 
 
 def test_a_server_whose_memory_is_full(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from sessions_store.embedded import (
+from sessions_store.embedded.server import (
     EmbeddedServer,
     EmbeddedServerError,
     server_url,
     socket_path,
 )
-from sessions_store.redis_client import connection_options
+from sessions_store.redis.client import connection_options
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_given_two_folders_when_two_servers_start_then_each_has_its_own_data(
 _SERVE_UNTIL_KILLED = """
 import sys, time
 from pathlib import Path
-from sessions_store.embedded import EmbeddedServer
+from sessions_store.embedded.server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 server.start()
 print(server.pid, flush=True)
@@ -137,7 +137,7 @@ def test_given_a_starter_that_is_killed_when_it_is_gone_then_the_server_ends_wit
 ) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _SERVE_UNTIL_KILLED, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stdout=subprocess.PIPE,
         text=True,
     ) as starter:

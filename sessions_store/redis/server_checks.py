@@ -3,23 +3,23 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 
 READ_ONLY = "read_only"
 OUT_OF_MEMORY = "out_of_memory"
-TAKES_NO_WRITES = frozenset({READ_ONLY, OUT_OF_MEMORY})
+REFUSES_WRITES = frozenset({READ_ONLY, OUT_OF_MEMORY})
 OLDEST_VERSION = (6, 2)
 
 
 @dataclass(frozen=True)
-class Advice:
+class ServerProblem:
     """What is unfit, and what to do about it. ``code`` is for programs and never changes."""
 
     code: str
     message: str
 
 
-def examine(store: StoreClient, *, conversations_expire: bool = False) -> list[Advice]:
+def check_server(store: StoreClient, *, conversations_expire: bool = False) -> list[ServerProblem]:
     """Return what speaks against the server; nothing where it is fit.
 
     Args:
@@ -34,7 +34,7 @@ def examine(store: StoreClient, *, conversations_expire: bool = False) -> list[A
     policy = str(info.get("maxmemory_policy", ""))
     if policy.startswith("allkeys-") or (conversations_expire and policy.startswith("volatile-")):
         found.append(
-            Advice(
+            ServerProblem(
                 "may_evict",
                 f"The server may evict conversations when its memory is full (maxmemory-policy "
                 f"{policy}). Set maxmemory-policy noeviction.",
@@ -44,14 +44,14 @@ def examine(store: StoreClient, *, conversations_expire: bool = False) -> list[A
         found.append(_advice_on_persistence(info))
     if info.get("role") in ("slave", "replica"):
         found.append(
-            Advice(
+            ServerProblem(
                 READ_ONLY,
                 "The server is a replica and takes no writes. Point REDIS_URL at its primary.",
             )
         )
     if policy == "noeviction" and 0 < info.get("maxmemory", 0) <= info.get("used_memory", 0):
         found.append(
-            Advice(
+            ServerProblem(
                 OUT_OF_MEMORY,
                 "The server's memory is full and it takes no writes. Raise maxmemory, or let "
                 "conversations expire (CONVERSATION_RETENTION_SECONDS).",
@@ -61,19 +61,21 @@ def examine(store: StoreClient, *, conversations_expire: bool = False) -> list[A
     version = str(info.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
         found.append(
-            Advice("too_old", f"The server is Redis {version}; 6.2 or newer is needed. Upgrade it.")
+            ServerProblem(
+                "too_old", f"The server is Redis {version}; 6.2 or newer is needed. Upgrade it."
+            )
         )
     return found
 
 
-def _advice_on_persistence(info: dict[str, Any]) -> Advice:
+def _advice_on_persistence(info: dict[str, Any]) -> ServerProblem:
     if info.get("rdb_last_save_time") and info.get("rdb_saves"):
-        return Advice(
+        return ServerProblem(
             "snapshots_only",
             "The server keeps snapshots only: what was said since the last one is lost with it. "
             "Set appendonly yes.",
         )
-    return Advice(
+    return ServerProblem(
         "no_persistence",
         "The server keeps nothing on disk: conversations are gone when it restarts. "
         "Set appendonly yes.",

@@ -3,7 +3,7 @@
 import pytest
 from redis.crc import key_slot
 
-from agent_conversations import keys
+from agent_conversations.store import keys
 from sessions_store.keys import session_key
 
 IDS = ["agent-1795423973269-5iwhvn2en0a", "a", "conv_01.x", "A" * 128]

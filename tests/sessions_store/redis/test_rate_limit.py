@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sessions_store.rate_limit import RateLimiter, parse_rate
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.rate_limit import RateLimiter, parse_rate
 
 
 def test_the_limit_holds_exactly_under_concurrency(real_store: StoreClient) -> None:

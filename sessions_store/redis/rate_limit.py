@@ -6,7 +6,7 @@ from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 
 _MOST = 10**9
 """Uses, and seconds."""

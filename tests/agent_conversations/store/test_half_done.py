@@ -5,11 +5,11 @@ import contextlib
 import pytest
 from redis import Redis
 
-from agent_conversations import keys
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store import keys
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 
 WRITES = ["hset", "hincrby", "hdel", "rpush", "zadd", "persist", "unlink"]
 READS = ["hmget", "hget", "llen", "hgetall", "lrange"]

@@ -30,7 +30,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sessions_store import parent_process
+from sessions_store.embedded import parent_process
 
 # sun_path has 108 bytes on Linux (104 on macOS), the closing NUL included.
 _MAX_SOCKET_PATH_BYTES = 103

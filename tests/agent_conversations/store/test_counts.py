@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from agent_conversations import keys
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store import keys
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from agent_conversations.errors import ConversationNotFoundError
-from agent_conversations.repository import ConversationRepository
+from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, WrongTypeError
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 
 Advance = Callable[[int], None]
@@ -101,7 +101,7 @@ def import_from_node(
             raw = source.get(prefix + conversation_id)
             if raw is None:
                 result.missing += 1
-            elif conversations.import_one_string(conversation_id, raw, dry_run=dry_run):
+            elif conversations.import_legacy(conversation_id, raw, dry_run=dry_run):
                 result.imported += 1
             else:
                 result.present += 1

@@ -12,12 +12,13 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from agent_conversations import keys, services
-from agent_conversations.maintenance import find_corrupt, import_from_node, reindex
-from agent_conversations.repository import ConversationRepository
+from agent_conversations import services
+from agent_conversations.store import keys
+from agent_conversations.store.maintenance import find_corrupt, import_from_node, reindex
+from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
 from config.env import PROJECT_DIR
-from sessions_store.redis_client import StoreClient
+from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 
 

@@ -1,0 +1,107 @@
+"""What a field on the wire can be: ids, times, texts, clients' own objects; their limits."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from sessions_store.errors import InvalidRequestError
+from sessions_store.wire import json_codec
+from sessions_store.wire.clock import iso_from_ms, ms_from_iso
+from sessions_store.wire.model import STORED
+
+MAX_TEXT_CHARACTERS = 64 * 1024
+MAX_OBJECT_BYTES = 16 * 1024
+MAX_OBJECT_DEPTH = 32
+
+CONVERSATION_ID_RULE = (
+    "conversationId must be 1 to 128 of A-Z a-z 0-9 . _ -, start with a letter or digit, "
+    "and not be one of: list, new, ws"
+)
+RESERVED_IDS = frozenset({"list", "new", "ws"})
+_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_is_id = re.compile(_ID_PATTERN.replace("$", r"\Z")).match
+
+
+def check_conversation_id(value: str) -> str:
+    """Return ``value`` if it can be a conversation's id.
+
+    Raises:
+        InvalidRequestError: other characters, too long, or a word that the routes use.
+    """
+    if _is_id(value) and value not in RESERVED_IDS:
+        return value
+    raise InvalidRequestError(CONVERSATION_ID_RULE, {"conversationId": [CONVERSATION_ID_RULE]})
+
+
+def _as_conversation_id(value: str) -> str:
+    try:
+        return check_conversation_id(value)
+    except InvalidRequestError as error:
+        raise PydanticCustomError(
+            "conversation_id", "{sentence}", {"sentence": str(error)}
+        ) from None
+
+
+def _as_timestamp(value: str) -> str:
+    try:
+        return iso_from_ms(ms_from_iso(value))
+    except (ValueError, OverflowError):
+        raise PydanticCustomError(
+            "timestamp", "must be ISO 8601 with an offset, such as 2026-11-23T16:20:45.123Z"
+        ) from None
+
+
+def _as_bounded_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if info.context is STORED:
+        return value
+    try:
+        size = len(json_codec.encode(value))
+    except json_codec.InvalidJsonError as error:
+        raise PydanticCustomError("json", "cannot be JSON: {why}", {"why": str(error)}) from None
+    # A level takes two bytes at least: most objects are too short to be too deep.
+    if size > 2 * MAX_OBJECT_DEPTH and json_codec.depth(value) > MAX_OBJECT_DEPTH:
+        raise PydanticCustomError("object_depth", "must not be nested more than 32 levels deep")
+    if size > MAX_OBJECT_BYTES:
+        raise PydanticCustomError("object_size", "must not be larger than 16 KiB as JSON")
+    return value
+
+
+ConversationId = Annotated[
+    str,
+    AfterValidator(_as_conversation_id),
+    WithJsonSchema(
+        {"type": "string", "pattern": _ID_PATTERN, "not": {"enum": sorted(RESERVED_IDS)}}
+    ),
+]
+Timestamp = Annotated[
+    str,
+    AfterValidator(_as_timestamp),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+# Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
+# looks for that where a string has a constraint, be it an empty one.
+Text = Annotated[str, StringConstraints(min_length=0), WithJsonSchema({"type": "string"})]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+UrlText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)]
+BoundedObject = Annotated[dict[str, Any], AfterValidator(_as_bounded_object)]
+"""A client's own object: at most 16 KiB as JSON and 32 levels; its keys are never touched."""
+
+
+def stored_timestamp(value: object) -> str | None:
+    """Return the time that an older writer kept as ISO 8601 (UTC where it has no offset) or as ms.
+
+    Raises:
+        ValueError: neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return iso_from_ms(ms_from_iso(value, assume_utc=True))
+    if isinstance(value, int | float):
+        try:
+            return iso_from_ms(int(value))
+        except OverflowError:
+            raise ValueError("not a time") from None  # infinity
+    raise ValueError("not a time")
