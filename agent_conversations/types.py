@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms
+from sessions_store.wire.encoded import Encoded
 from sessions_store.wire.fields import (
     BoundedObject,
     ConversationId,
@@ -37,7 +38,7 @@ class AgentMessage(WireModel):
     """One thing that was said, or one call of a tool."""
 
     # The repository fills these in before a message is stored.
-    always_answered: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
+    always_in_responses: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
 
     role: Role
     content: Text
@@ -238,7 +239,7 @@ class MessagePageQuery(WireModel):
     order: Annotated[SortOrder, *_one_of("order", *get_args(SortOrder))] = "asc"
 
 
-# --- Answers --------------------------------------------------------------------------------------
+# --- Responses ------------------------------------------------------------------------------------
 
 
 class Pagination(WireModel):
@@ -260,7 +261,7 @@ class MessagePagination(WireModel):
 
 
 class AgentConversationList(WireModel):
-    conversations: list[AgentConversation]
+    conversations: list[Encoded[AgentConversation]]
     pagination: Pagination
 
 
@@ -268,7 +269,7 @@ class AgentConversationCreated(WireModel):
     success: Literal[True] = True
     conversation_id: ConversationId
     message: str
-    conversation: AgentConversation
+    conversation: Encoded[AgentConversation]
 
 
 class AgentMessageAdded(WireModel):
@@ -280,5 +281,5 @@ class AgentMessageAdded(WireModel):
 
 
 class AgentMessagePage(WireModel):
-    messages: list[AgentMessage]
+    messages: Encoded[list[AgentMessage]]
     pagination: MessagePagination

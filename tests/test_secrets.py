@@ -12,11 +12,11 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
-from agent_conversations.api.operations import OPERATIONS
 from config.logging import logging_config
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
 from sessions_store.types import AgentSession
+from tests.agent_conversations.api.routes import ROUTES
 
 MARK = "MARKEDTOKEN"
 API = "/agent-conversations/api"
@@ -87,7 +87,7 @@ def send_everything(client: Client) -> Iterator[bytes]:
 
 
 def test_the_walk_below_takes_every_route() -> None:
-    assert len(OPERATIONS) == 10, "add a new route to send_everything()"
+    assert len(ROUTES) == 10, "add a new route to send_everything()"
 
 
 def test_no_answer_and_no_log_line_shows_the_token(

@@ -20,9 +20,6 @@ STORED = object()
 """The validation context of what stands in Redis already: its shape is checked, limits are not."""
 
 
-_set = object.__setattr__
-
-
 class WireModel(BaseModel):
     """A type of the API: snake_case in Python, camelCase in JSON.
 
@@ -38,8 +35,8 @@ class WireModel(BaseModel):
     )
 
     _wire_names: ClassVar[tuple[tuple[str, str], ...]] = ()
-    always_answered: ClassVar[frozenset[str]] = frozenset()
-    """Fields that a request may leave out and every answer has (the schema says so)."""
+    always_in_responses: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a request may leave out and every response has (the schema says so)."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -62,20 +59,6 @@ class WireModel(BaseModel):
             return cls.model_validate(data, by_name=False)
         except ValidationError as error:
             raise _invalid_request(error) from None
-
-    @classmethod
-    def trusted(cls, **values: Any) -> Self:
-        """Return an instance of values that are ours; none is looked at, none may be missing.
-
-        pydantic's ``model_construct`` does the same for models of every kind, with aliases and
-        private fields; it takes twice as long.
-        """
-        instance = cls.__new__(cls)
-        _set(instance, "__dict__", values)
-        _set(instance, "__pydantic_fields_set__", set(values))
-        _set(instance, "__pydantic_extra__", None)
-        _set(instance, "__pydantic_private__", None)
-        return instance
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON object; clients' own objects in it are passed on untouched."""
