@@ -36,7 +36,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "agent_conversations.api.middleware.no_store",
     "agent_conversations.api.middleware.redis_deadline",
-    "corsheaders.middleware.CorsMiddleware",
+    "agent_conversations.api.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]

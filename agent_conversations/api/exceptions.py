@@ -163,7 +163,10 @@ def envelope(error: Exception) -> Error:
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """Django REST Framework's ``EXCEPTION_HANDLER``: every exception becomes the envelope."""
     _log(error)
-    return Response(envelope(error), status=error_response(error).status, headers=_headers(error))
+    headers = _headers(error)
+    if isinstance(error, exceptions.MethodNotAllowed):
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(envelope(error), status=error_response(error).status, headers=headers)
 
 
 def _log(error: Exception) -> None:

@@ -3,11 +3,9 @@
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from agent_conversations.types import IdempotencyKey
 from sessions_store.errors import InvalidRequestError
-from sessions_store.wire.model import WireModel
 
 
 def _describe(
@@ -68,13 +66,3 @@ def if_match(request: Request) -> list[str] | None:
         raise InvalidRequestError(sentence, {"If-Match": [sentence]})
     # A weak tag never matches: the comparison is the strong one.
     return [tag.strip('"') for tag in tags if not tag.startswith("W/")]
-
-
-def written(body: WireModel, *, replayed: bool, location: str | None = None) -> Response:
-    """Return the response to a write that counts once: 201, or 200 where it was made before."""
-    headers = {}
-    if location is not None:
-        headers["Location"] = location
-    if replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return Response(body, status=200 if replayed else 201, headers=headers)

@@ -1,6 +1,7 @@
 """Who gets JSON and who the browsable API."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.http.request import MediaType
@@ -45,7 +46,8 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         return by_type[_JSON], _JSON
 
 
-def _qualities(accept: str) -> dict[str, float]:
+@lru_cache(maxsize=64)  # nearly every client sends one of a few headers
+def _qualities(accept: str) -> Mapping[str, float]:
     """Return the quality of each media type in an ``Accept`` header, from 0 to 1."""
     qualities: dict[str, float] = {}
     for part in accept.split(","):

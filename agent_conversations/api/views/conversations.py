@@ -1,9 +1,8 @@
 """Conversations: list, create, read, change, delete."""
 
-from django.urls import reverse
+from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from agent_conversations.api.headers import (
     ETAG,
@@ -12,10 +11,10 @@ from agent_conversations.api.headers import (
     LOCATION,
     idempotency_key,
     if_match,
-    written,
 )
 from agent_conversations.api.openapi.examples import CONVERSATION, EXAMPLE_ID
 from agent_conversations.api.openapi.operations import operation
+from agent_conversations.api.responses import respond, respond_written
 from agent_conversations.api.views.base import ApiViewSet
 from agent_conversations.errors import (
     ConversationExistsError,
@@ -55,7 +54,7 @@ class AgentConversationViewSet(ApiViewSet):
         invalid=("limit", "limit must be a positive integer"),
     )
     @action(detail=False, url_path="list", url_name="list", name="Agent conversations")
-    def list_conversations(self, request: Request) -> Response:
+    def list_conversations(self, request: Request) -> HttpResponseBase:
         query = ConversationListQuery.parse(request.query_params.dict())
         page = conversations().list(
             limit=query.limit,
@@ -70,7 +69,7 @@ class AgentConversationViewSet(ApiViewSet):
             has_more=query.offset + query.limit < page.total,
         )
         listed = [encode(conversation) for conversation in page.conversations]
-        return Response(AgentConversationList(conversations=listed, pagination=pagination))
+        return respond(request, AgentConversationList(conversations=listed, pagination=pagination))
 
     @operation(
         "createAgentConversation",
@@ -102,7 +101,7 @@ class AgentConversationViewSet(ApiViewSet):
         url_name="new",
         name="New agent conversation",
     )
-    def create_conversation(self, request: Request) -> Response:
+    def create_conversation(self, request: Request) -> HttpResponseBase:
         new = NewConversation.parse(request.data)
         created = conversations().create(new, idempotency_key=idempotency_key(request))
         conversation_id = created.conversation.conversation_id
@@ -111,8 +110,8 @@ class AgentConversationViewSet(ApiViewSet):
             message="Agent conversation created",
             conversation=encode(created.conversation),
         )
-        location = reverse("agent-conversation-detail", args=[conversation_id])
-        return written(body, replayed=created.replayed, location=location)
+        location = request.path.removesuffix("new") + conversation_id
+        return respond_written(request, body, replayed=created.replayed, location=location)
 
     @operation(
         "getAgentConversation",
@@ -123,8 +122,8 @@ class AgentConversationViewSet(ApiViewSet):
         headers=[ETAG],
         errors=[ConversationNotFoundError, CorruptRecordError],
     )
-    def retrieve(self, request: Request, conversation_id: str) -> Response:
-        return _with_etag(conversations().get(conversation_id))
+    def retrieve(self, request: Request, conversation_id: str) -> HttpResponseBase:
+        return _with_etag(request, conversations().get(conversation_id))
 
     @operation(
         "updateAgentConversation",
@@ -141,10 +140,10 @@ class AgentConversationViewSet(ApiViewSet):
         errors=[ConversationNotFoundError, PreconditionFailedError, CorruptRecordError],
         irreversible="PATCH replaces the given fields whole; what stood there is gone.",
     )
-    def partial_update(self, request: Request, conversation_id: str) -> Response:
+    def partial_update(self, request: Request, conversation_id: str) -> HttpResponseBase:
         changes = ConversationChanges.parse(request.data)
         return _with_etag(
-            conversations().update(conversation_id, changes, if_revision=if_match(request))
+            request, conversations().update(conversation_id, changes, if_revision=if_match(request))
         )
 
     @operation(
@@ -156,14 +155,14 @@ class AgentConversationViewSet(ApiViewSet):
         errors=[ConversationNotFoundError, PreconditionFailedError],
         irreversible="DELETE removes the conversation and all its messages for good.",
     )
-    def destroy(self, request: Request, conversation_id: str) -> Response:
+    def destroy(self, request: Request, conversation_id: str) -> HttpResponseBase:
         conversations().delete(conversation_id, if_revision=if_match(request))
-        return Response(status=204)
+        return respond(request, None, 204)
 
 
 def encode(conversation: StoredConversation) -> Encoded[AgentConversation]:
     return Encoded(conversation.to_json())
 
 
-def _with_etag(conversation: StoredConversation) -> Response:
-    return Response(encode(conversation), headers={"ETag": f'"{conversation.revision}"'})
+def _with_etag(request: Request, conversation: StoredConversation) -> HttpResponseBase:
+    return respond(request, encode(conversation), headers={"ETag": f'"{conversation.revision}"'})

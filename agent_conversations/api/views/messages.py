@@ -1,12 +1,13 @@
 """The messages of a conversation: append one, read a page of them."""
 
+from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.request import Request
-from rest_framework.response import Response
 
-from agent_conversations.api.headers import IDEMPOTENCY, idempotency_key, written
+from agent_conversations.api.headers import IDEMPOTENCY, idempotency_key
 from agent_conversations.api.openapi.examples import EXAMPLE_ID, TOOL_MESSAGE, USER_MESSAGE
 from agent_conversations.api.openapi.operations import operation
+from agent_conversations.api.responses import respond, respond_written
 from agent_conversations.api.views.base import ApiViewSet
 from agent_conversations.errors import (
     ConversationFullError,
@@ -65,7 +66,7 @@ class AgentMessageViewSet(ApiViewSet):
         irreversible="A message that was added cannot be changed or taken back.",
     )
     @action(detail=True, methods=["post"], url_path="message", url_name="new", name="New message")
-    def add_message(self, request: Request, conversation_id: str) -> Response:
+    def add_message(self, request: Request, conversation_id: str) -> HttpResponseBase:
         message = AgentMessage.parse(request.data)
         added = conversations().append_message(
             conversation_id, message, idempotency_key=idempotency_key(request)
@@ -76,7 +77,7 @@ class AgentMessageViewSet(ApiViewSet):
             message_id=added.message_id,
             message_count=added.message_count,
         )
-        return written(body, replayed=added.replayed)
+        return respond_written(request, body, replayed=added.replayed)
 
     @operation(
         "listAgentMessages",
@@ -92,7 +93,7 @@ class AgentMessageViewSet(ApiViewSet):
         invalid=("limit", "limit must be a positive integer"),
     )
     @action(detail=True, url_path="messages", url_name="list", name="Messages")
-    def list_messages(self, request: Request, conversation_id: str) -> Response:
+    def list_messages(self, request: Request, conversation_id: str) -> HttpResponseBase:
         query = MessagePageQuery.parse(request.query_params.dict())
         page = conversations().list_messages(
             conversation_id, limit=query.limit, after=query.after, order=query.order
@@ -101,4 +102,4 @@ class AgentMessageViewSet(ApiViewSet):
             total=page.total, limit=query.limit, has_more=page.next is not None, next=page.next
         )
         messages: Encoded[list[AgentMessage]] = Encoded(b"[" + b",".join(page.messages_json) + b"]")
-        return Response(AgentMessagePage(messages=messages, pagination=pagination))
+        return respond(request, AgentMessagePage(messages=messages, pagination=pagination))

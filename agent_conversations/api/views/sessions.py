@@ -1,12 +1,13 @@
 """The session of a conversation: register, look at, delete."""
 
+from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from agent_conversations.api.openapi.examples import EXAMPLE_ID
 from agent_conversations.api.openapi.operations import operation
+from agent_conversations.api.responses import respond
 from agent_conversations.api.throttling import SessionRateThrottle
 from agent_conversations.api.views.base import ApiViewSet
 from agent_conversations.errors import SessionNotFoundError
@@ -68,11 +69,11 @@ class AgentSessionViewSet(ApiViewSet):
     @action(
         detail=True, methods=["post"], url_path="session", url_name="detail", name="Agent session"
     )
-    def register_session(self, request: Request, conversation_id: str) -> Response:
+    def register_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         session = AgentSession.from_registration(request.data)
         stored = sessions().set(conversation_id, session)
         body = AgentSessionRegistered.of(conversation_id, stored)
-        return Response(body, status=201)
+        return respond(request, body, 201)
 
     @operation(
         "getAgentSession",
@@ -90,11 +91,11 @@ class AgentSessionViewSet(ApiViewSet):
         errors=[SessionNotFoundError, CorruptRecordError],
     )
     @register_session.mapping.get
-    def retrieve_session(self, request: Request, conversation_id: str) -> Response:
+    def retrieve_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         session = sessions().get(conversation_id)
         if session is None:
             raise SessionNotFoundError
-        return Response(AgentSessionStatus.of(conversation_id, session, now_ms()))
+        return respond(request, AgentSessionStatus.of(conversation_id, session, now_ms()))
 
     @operation(
         "deleteAgentSession",
@@ -106,7 +107,7 @@ class AgentSessionViewSet(ApiViewSet):
         irreversible="DELETE forgets the session: callbacks cannot reach the agent any more.",
     )
     @register_session.mapping.delete
-    def destroy_session(self, request: Request, conversation_id: str) -> Response:
+    def destroy_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         query = SessionDeletionQuery.parse(request.query_params.dict())
         sessions().delete(conversation_id, query.session_id)
-        return Response(status=204)
+        return respond(request, None, 204)
