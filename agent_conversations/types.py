@@ -1,4 +1,7 @@
-"""Conversations, messages, requests and answers: the fields are listed here and nowhere else.
+"""Conversations, messages, requests and responses, as clients see them.
+
+A field of a message is listed here and nowhere else; one of a conversation also where its record is
+read and written.
 
 Not the note-taking conversations of cursor-runner (``cursor:conversation:*``).
 """
@@ -243,7 +246,7 @@ class MessagePageQuery(WireModel):
 
 
 class Pagination(WireModel):
-    """``total`` counts all conversations, whatever the page."""
+    """``total`` counts the conversations of all pages."""
 
     total: int
     limit: int

@@ -40,7 +40,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
-# No answer is a page with a login, a frame or a form that Django would protect.
+# No response is a page with a login, a frame or a form that Django would protect.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -74,7 +74,7 @@ CACHES = {
     }
 }
 
-# A body beyond this is a 413, whatever it holds.
+# A longer body is a 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # The library cannot take what is no origin; a system check tells of it.
@@ -89,7 +89,7 @@ CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-ke
 CORS_EXPOSE_HEADERS = ["ETag", "Location", "Idempotency-Replayed", "Retry-After"]
 
 REST_FRAMEWORK = {
-    # The flag first: a feature that is off answers 503 to everyone.
+    # The flag first: a feature that is off is a 503 for everyone.
     "DEFAULT_PERMISSION_CLASSES": [
         "agent_conversations.api.permissions.FeatureEnabled",
         "agent_conversations.api.authentication.HasToken",

@@ -103,7 +103,7 @@ ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
         405, "method_not_allowed", "This path does not take that method; Allow lists its methods."
     ),
     exceptions.NotAcceptable: ErrorResponse(
-        406, "not_acceptable", "Answers are application/json, which Accept refuses."
+        406, "not_acceptable", "Responses are application/json, which Accept refuses."
     ),
     exceptions.UnsupportedMediaType: ErrorResponse(
         415,

@@ -1,4 +1,4 @@
-"""The API's paths: each stands with its action in ``views``."""
+"""The API's paths: each is declared with its action in ``views``."""
 
 from rest_framework.routers import SimpleRouter
 

@@ -5,7 +5,7 @@ from rest_framework.viewsets import ViewSet
 
 
 class ApiViewSet(ViewSet):
-    """Serves what lies under ``/{conversationId}``; without OPTIONS, which is CORS's own."""
+    """Serves the paths below ``/{conversationId}``. OPTIONS is left to the CORS middleware."""
 
     lookup_url_kwarg = "conversation_id"
     http_method_names = [name for name in ViewSet.http_method_names if name != "options"]
