@@ -1,0 +1,119 @@
+"""What every method of the repository keeps to."""
+
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+
+from agent_conversations.errors import ConversationNotFoundError
+from agent_conversations.store import keys
+from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.types import ConversationChanges
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.errors import (
+    InvalidRequestError,
+    StoreUnavailableError,
+    UnsupportedRecordVersionError,
+)
+from sessions_store.redis.client import StoreClient, connection_options
+from tests.agent_conversations.store.records import listed_ids, new, said
+
+
+def test_given_no_conversation_when_used_then_it_is_not_found_and_none_comes_to_be(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    uses: list[Callable[[], object]] = [
+        lambda: conversations.get("missing"),
+        lambda: conversations.append_message("missing", said()),
+        lambda: conversations.list_messages("missing"),
+        lambda: conversations.update("missing", ConversationChanges(agent_id="a")),
+        lambda: conversations.delete("missing"),
+        lambda: conversations.index("missing"),
+    ]
+    for use in uses:
+        with pytest.raises(ConversationNotFoundError, match=r"^Agent conversation not found$"):
+            use()
+    assert raw_redis.keys() == []
+
+
+@pytest.mark.parametrize("conversation_id", ["", "new", "a b", "a:b", "-a", "a\n", "é", "a" * 129])
+def test_given_an_id_that_cannot_be_one_when_used_then_it_is_refused(
+    conversations: ConversationRepository, raw_redis: Redis, conversation_id: str
+) -> None:
+    uses: list[Callable[[], object]] = [
+        lambda: conversations.get(conversation_id),
+        lambda: conversations.append_message(conversation_id, said()),
+        lambda: conversations.list_messages(conversation_id),
+        lambda: conversations.update(conversation_id, ConversationChanges()),
+        lambda: conversations.delete(conversation_id),
+    ]
+    for use in uses:
+        with pytest.raises(InvalidRequestError):
+            use()
+    assert raw_redis.keys() == []
+
+
+def test_given_a_server_that_is_away_when_used_then_it_is_an_outage_and_never_not_found(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with EmbeddedServer(tmp_path_factory.mktemp("away")) as server:
+        client = Redis.from_url(server.url, **connection_options())
+        conversations = ConversationRepository(StoreClient(client))
+        conversations.create(new("mine"))
+
+    uses: list[Callable[[], object]] = [
+        conversations.create,
+        lambda: conversations.create(idempotency_key="k"),
+        lambda: conversations.get("mine"),
+        conversations.list,
+        lambda: conversations.append_message("mine", said()),
+        lambda: conversations.list_messages("mine"),
+        lambda: conversations.update("mine", ConversationChanges()),
+        lambda: conversations.delete("mine"),
+    ]
+    for use in uses:
+        with pytest.raises(StoreUnavailableError):
+            use()
+    client.close()
+
+
+def test_given_a_newer_version_when_used_then_it_is_refused_and_left_alone(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    for conversation_id in ("newer", "today"):
+        conversations.create(new(conversation_id))
+    raw_redis.hset(keys.conversation_key("newer"), "schemaVersion", 2)
+    before = raw_redis.hgetall(keys.conversation_key("newer"))
+
+    uses: list[Callable[[], object]] = [
+        lambda: conversations.get("newer"),
+        lambda: conversations.append_message("newer", said()),
+        lambda: conversations.list_messages("newer"),
+        lambda: conversations.update("newer", ConversationChanges(agent_id="a")),
+        lambda: conversations.create(new("newer")),
+    ]
+    for use in uses:
+        with pytest.raises(UnsupportedRecordVersionError, match="newer version"):
+            use()
+    assert listed_ids(conversations) == ["today"]
+    assert raw_redis.hgetall(keys.conversation_key("newer")) == before
+    assert raw_redis.exists(keys.messages_key("newer")) == 0
+
+
+def test_given_a_server_that_forgot_its_scripts_when_used_then_all_goes_on(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    conversations.create(new("mine"))
+    uses: list[Callable[[], object]] = [
+        lambda: conversations.append_message("mine", said()),
+        lambda: conversations.get("mine"),
+        lambda: conversations.list_messages("mine"),
+        lambda: conversations.update("mine", ConversationChanges(agent_id="a")),
+        conversations.list,
+        conversations.create,
+        lambda: conversations.delete("mine"),
+    ]
+    for use in uses:
+        raw_redis.script_flush()
+        use()
+    assert conversations.list().total == 1
