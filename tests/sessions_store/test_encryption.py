@@ -10,8 +10,8 @@ from sessions_store.errors import CorruptRecordError
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
+from tests.sessions_store.records import EVERYTHING, ID, KEY, URL, session
 
-ID = "conversation-1"
 BODY = {
     "sessionUrl": "wss://api.example.com/push?token=MARK",
     "sessionId": "sess-1",
@@ -30,7 +30,7 @@ def test_without_keys_a_session_is_plain_json_for_other_services(
 ) -> None:
     repository(store).set(ID, AgentSession.from_registration(BODY))
 
-    stored = json.loads(raw_redis.get(f"elevenlabs:session:{ID}"))  # type: ignore[arg-type]  # bytes
+    stored = json.loads(raw_redis.get(KEY))  # type: ignore[arg-type]  # bytes
 
     assert stored["sessionPayload"] == BODY
     assert stored["wsUrl"] == BODY["sessionUrl"]
@@ -41,7 +41,7 @@ def test_with_a_key_nothing_of_the_client_is_readable_in_redis_but_ids_and_times
 ) -> None:
     repository(store, Fernet.generate_key().decode()).set(ID, AgentSession.from_registration(BODY))
 
-    raw = raw_redis.get(f"elevenlabs:session:{ID}")
+    raw = raw_redis.get(KEY)
 
     assert isinstance(raw, bytes)
     assert b"MARK" not in raw
@@ -58,13 +58,13 @@ def test_what_was_encrypted_comes_back_as_it_went_in(store: StoreClient) -> None
     sessions = repository(store, Fernet.generate_key().decode())
     sessions.set(ID, AgentSession.from_registration(BODY))
 
-    session = sessions.get(ID)
+    found = sessions.get(ID)
 
-    assert session is not None
-    assert session.session_payload == BODY
-    assert list(session.session_payload) == list(BODY)
-    assert session.ws_url == BODY["sessionUrl"]
-    assert session.metadata == BODY["metadata"]
+    assert found is not None
+    assert found.session_payload == BODY
+    assert list(found.session_payload) == list(BODY)
+    assert found.ws_url == BODY["sessionUrl"]
+    assert found.metadata == BODY["metadata"]
 
 
 def test_after_a_rotation_the_old_key_still_reads_and_the_new_one_writes(
@@ -85,10 +85,10 @@ def test_after_a_rotation_the_old_key_still_reads_and_the_new_one_writes(
 def test_a_plain_session_is_still_read_once_keys_are_set(store: StoreClient) -> None:
     repository(store).set(ID, AgentSession.from_registration(BODY))
 
-    session = repository(store, Fernet.generate_key().decode()).get(ID)
+    found = repository(store, Fernet.generate_key().decode()).get(ID)
 
-    assert session is not None
-    assert session.session_payload == BODY
+    assert found is not None
+    assert found.session_payload == BODY
 
 
 def test_an_encrypted_session_without_keys_is_told_as_such(store: StoreClient) -> None:
@@ -109,3 +109,56 @@ def test_an_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
 def test_a_word_that_is_no_key_is_refused(store: StoreClient) -> None:
     with pytest.raises(ValueError, match="Fernet key"):
         repository(store, "not-a-key")
+
+
+def test_given_a_key_when_set_then_redis_holds_no_credential_and_get_returns_it(
+    store: StoreClient, raw_redis: Redis
+) -> None:
+    sessions = repository(store, Fernet.generate_key().decode())
+
+    stored = sessions.set(ID, AgentSession.from_registration(EVERYTHING))
+
+    raw = raw_redis.get(KEY)
+    assert isinstance(raw, bytes)
+    assert b"wss" not in raw
+    assert b"token" not in raw
+    assert b"tags" not in raw
+    assert json.loads(raw)["sessionId"] == "conv_1"
+    found = sessions.get(ID)
+    assert found is not None
+    assert found.model_copy(update={"expires_in_seconds": None}) == stored
+    assert sessions.delete(ID, "conv_1")
+
+
+def test_given_a_new_key_in_front_when_read_then_what_the_old_one_wrote_is_readable(
+    store: StoreClient,
+) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    repository(store, old).set(ID, session())
+
+    found = repository(store, new, old).get(ID)
+
+    assert found is not None
+    assert found.ws_url == URL
+
+
+def test_given_a_plain_session_when_a_key_is_configured_then_it_is_readable(
+    store: StoreClient, sessions: SessionRepository
+) -> None:
+    sessions.set(ID, session())
+
+    found = repository(store, Fernet.generate_key().decode()).get(ID)
+
+    assert found is not None
+    assert found.ws_url == URL
+
+
+@pytest.mark.parametrize("keys", [[], [Fernet.generate_key().decode()]], ids=["none", "another"])
+def test_given_an_encrypted_session_without_its_key_when_read_then_the_error_says_so(
+    store: StoreClient, keys: list[str]
+) -> None:
+    encrypting = repository(store, Fernet.generate_key().decode())
+    encrypting.set(ID, session())
+
+    with pytest.raises(CorruptRecordError, match="encrypted with a key"):
+        repository(store, *keys).get(ID)

@@ -18,7 +18,7 @@ from agent_conversations.types import (
 NOW = "2026-11-23T16:20:45.123Z"
 SORT_FIELDS: tuple[SortBy, ...] = get_args(SortBy)
 SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
-OLDER: dict[str, Any] = {
+LEGACY_RECORD: dict[str, Any] = {
     "conversationId": "older",
     "messages": [
         {
@@ -46,8 +46,8 @@ def said(content: str = "Hello", **fields: Any) -> AgentMessage:
     return AgentMessage.parse({"role": "user", "content": content, **fields})
 
 
-def write_older(redis: Redis, record: dict[str, Any] | None = None, name: str = "older") -> None:
-    redis.set(keys.conversation_key(name), json.dumps(record or OLDER))
+def write_legacy(redis: Redis, record: dict[str, Any] | None = None, name: str = "older") -> None:
+    redis.set(keys.conversation_key(name), json.dumps(record or LEGACY_RECORD))
 
 
 def contents(conversation: StoredConversation) -> list[str]:

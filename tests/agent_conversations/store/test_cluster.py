@@ -20,7 +20,7 @@ from tests.agent_conversations.store.records import (
     listed_ids,
     new,
     said,
-    write_older,
+    write_legacy,
 )
 
 
@@ -59,7 +59,7 @@ def test_given_a_cluster_when_conversations_are_used_then_no_command_crosses_slo
     assert replay.replayed
     conversations.delete(replay.conversation.conversation_id)
     conversations.update("a", ConversationChanges(agent_id="x"))
-    write_older(cluster)
+    write_legacy(cluster)
     conversations.append_message("older", said("four"))
 
     assert listed_ids(conversations, sort_by="messageCount", sort_order="asc") == [*ids, "older"]

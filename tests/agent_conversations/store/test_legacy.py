@@ -16,14 +16,14 @@ from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from tests.agent_conversations.store.records import (
+    LEGACY_RECORD,
     NOW,
-    OLDER,
     SORT_FIELDS,
     contents,
     listed_ids,
     new,
     said,
-    write_older,
+    write_legacy,
 )
 from tests.agent_conversations.store.threads import run_together
 
@@ -56,7 +56,9 @@ CONVERTED_MESSAGES = [
 def test_given_one_string_when_read_then_everything_in_it_is_there(
     conversations: ConversationRepository, raw_redis: Redis, clock: Traveller, left_out: list[str]
 ) -> None:
-    write_older(raw_redis, {key: value for key, value in OLDER.items() if key not in left_out})
+    write_legacy(
+        raw_redis, {key: value for key, value in LEGACY_RECORD.items() if key not in left_out}
+    )
 
     found = conversations.get("older")
 
@@ -66,7 +68,7 @@ def test_given_one_string_when_read_then_everything_in_it_is_there(
         "createdAt": "2025-01-01T00:00:00.000Z",
         "lastAccessedAt": NOW,
         "agentId": "a1",
-        "metadata": OLDER["metadata"],
+        "metadata": LEGACY_RECORD["metadata"],
     }
     assert found.metadata_json == b'{"z":12345678901234567,"a":[]}'
     assert [message.message_id for message in found.messages] == ["m1", "m2", "legacy-2"]
@@ -76,7 +78,7 @@ def test_given_one_string_with_little_in_it_when_read_then_the_rest_is_filled_in
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     messages = [{"role": "user", "content": text} for text in ("a", "b")]
-    write_older(raw_redis, {"messages": messages, "createdAt": "2025-01-01T00:00:00.000Z"})
+    write_legacy(raw_redis, {"messages": messages, "createdAt": "2025-01-01T00:00:00.000Z"})
 
     found = [conversations.get("older"), conversations.get("older")]
 
@@ -103,7 +105,7 @@ def test_given_half_a_surrogate_pair_as_javascript_writes_it_when_read_then_it_i
 def test_given_one_string_when_it_was_accessed_then_it_is_listed(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
-    write_older(raw_redis)
+    write_legacy(raw_redis)
     conversations.create(new("newer"))
     assert listed_ids(conversations) == ["newer"]
 
@@ -118,21 +120,21 @@ def test_given_one_string_when_it_was_accessed_then_it_is_listed(
 def test_given_one_string_in_the_list_when_listed_then_it_is_shown_and_left_as_it_is(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
-    write_older(raw_redis)
+    write_legacy(raw_redis)
 
     conversations.index("older")
 
     (found,) = conversations.list().conversations
     assert json_codec.decode(found.to_json())["messages"] == CONVERTED_MESSAGES
     assert found.last_accessed_at == "2025-01-02T00:00:00.500Z"
-    assert json.loads(raw_redis.get(keys.conversation_key("older")) or "") == OLDER
+    assert json.loads(raw_redis.get(keys.conversation_key("older")) or "") == LEGACY_RECORD
 
 
 @pytest.mark.parametrize("write", ["append", "update"])
 def test_given_one_string_when_first_written_then_it_is_converted_with_everything_in_it(
     conversations: ConversationRepository, raw_redis: Redis, write: str
 ) -> None:
-    write_older(raw_redis)
+    write_legacy(raw_redis)
 
     if write == "append":
         added = conversations.append_message("older", said("four", messageId="m4"))
@@ -144,14 +146,14 @@ def test_given_one_string_when_first_written_then_it_is_converted_with_everythin
     answer = json_codec.decode(conversations.get("older").to_json())
     assert answer["messages"][:3] == CONVERTED_MESSAGES
     assert len(answer["messages"]) == (4 if write == "append" else 3)
-    assert answer["metadata"] == (OLDER["metadata"] if write == "append" else {})
+    assert answer["metadata"] == (LEGACY_RECORD["metadata"] if write == "append" else {})
     assert answer["createdAt"] == "2025-01-01T00:00:00.000Z"
 
 
 def test_given_one_string_when_one_of_its_messages_comes_again_then_it_counts_once(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
-    write_older(raw_redis)
+    write_legacy(raw_redis)
     again = said("one", source="voice", messageId="m1")
 
     added = conversations.append_message("older", again)
@@ -164,7 +166,7 @@ def test_given_one_string_when_one_of_its_messages_comes_again_then_it_counts_on
 def test_given_one_string_when_created_again_then_it_is_a_conflict_and_stays(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
-    write_older(raw_redis)
+    write_legacy(raw_redis)
 
     with pytest.raises(ConversationExistsError):
         conversations.create(new("older"))
@@ -175,7 +177,7 @@ def test_given_one_string_when_created_again_then_it_is_a_conflict_and_stays(
 def test_given_one_string_when_deleted_then_no_key_is_left(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
-    write_older(raw_redis)
+    write_legacy(raw_redis)
     conversations.index("older")
 
     conversations.delete("older")
@@ -188,7 +190,7 @@ def test_given_one_long_string_when_first_written_then_nothing_is_lost(
 ) -> None:
     conversations = ConversationRepository(real_store)
     messages = [{"role": "user", "content": str(number)} for number in range(3000)]
-    write_older(real_redis, {**OLDER, "messages": messages})
+    write_legacy(real_redis, {**LEGACY_RECORD, "messages": messages})
 
     conversations.append_message("older", said("last"))
 
@@ -201,7 +203,7 @@ def test_given_one_string_when_two_writers_convert_it_at_once_then_nothing_is_lo
     conversations = ConversationRepository(real_store)
     for number in range(30):
         name = f"older-{number}"
-        write_older(real_redis, {**OLDER, "conversationId": name}, name)
+        write_legacy(real_redis, {**LEGACY_RECORD, "conversationId": name}, name)
 
         run_together(
             partial(conversations.append_message, name, said("x", messageId="x")),
@@ -217,7 +219,10 @@ def test_given_one_string_when_two_writers_convert_it_at_once_then_nothing_is_lo
 def test_given_one_string_that_an_older_writer_replaces_when_converted_then_its_words_are_kept(
     raw_redis: Redis,
 ) -> None:
-    replaced = {**OLDER, "messages": [*OLDER["messages"], {"role": "user", "content": "late"}]}
+    replaced = {
+        **LEGACY_RECORD,
+        "messages": [*LEGACY_RECORD["messages"], {"role": "user", "content": "late"}],
+    }
 
     class InterruptedStore(StoreClient):
         """Lets an older writer write once, right after the record was first looked at."""
@@ -228,10 +233,10 @@ def test_given_one_string_that_an_older_writer_replaces_when_converted_then_its_
             found = super().call(command, repeatable=repeatable)
             self.looks += 1
             if self.looks == 1:
-                write_older(raw_redis, replaced)
+                write_legacy(raw_redis, replaced)
             return found
 
-    write_older(raw_redis)
+    write_legacy(raw_redis)
 
     ConversationRepository(InterruptedStore(raw_redis)).append_message("older", said("new"))
 

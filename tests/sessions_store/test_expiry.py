@@ -1,0 +1,144 @@
+"""How long a session lives: ten minutes, never extended by reading it."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+from time_machine import Traveller
+
+from sessions_store.redis.client import StoreClient
+from sessions_store.repository import SessionRepository
+from tests.sessions_store.records import ID, KEY, session
+
+
+def test_given_a_new_session_when_looked_at_then_it_has_about_ten_minutes(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    sessions.set(ID, session())
+
+    found = sessions.get(ID)
+
+    assert 590 < raw_redis.ttl(KEY) <= 600
+    assert found is not None
+    assert found.expires_in_seconds is not None
+    assert 590 < found.expires_in_seconds <= 600
+
+
+def test_when_a_session_is_set_then_value_and_expiry_are_one_command(
+    real_redis: Redis, real_store: StoreClient
+) -> None:
+    sessions = SessionRepository(real_store)
+    real_redis.config_resetstat()
+
+    sessions.set(ID, session())
+
+    sent = real_redis.info("commandstats")
+    written = {name: stats["calls"] for name, stats in sent.items() if "config" not in name}
+    assert written == {"cmdstat_set": 1}
+    assert real_redis.ttl(KEY) > 590
+
+
+def test_given_ten_minutes_passed_when_read_then_the_session_is_gone(
+    fake_redis: Redis, clock: Traveller
+) -> None:
+    sessions = SessionRepository(StoreClient(fake_redis))
+    sessions.set(ID, session())
+    clock.shift(599)
+    assert sessions.get(ID) is not None
+
+    clock.shift(1.001)
+
+    assert sessions.get(ID) is None
+    assert fake_redis.keys() == []
+
+
+def test_given_a_lifetime_of_one_second_when_it_passed_then_the_session_is_gone(
+    real_redis: Redis, real_store: StoreClient
+) -> None:
+    sessions = SessionRepository(real_store)
+    stored = sessions.set(ID, session(), ttl_seconds=1)
+    assert stored.ttl == 1
+
+    _wait_until(lambda: real_redis.exists(KEY) == 0)
+
+    assert sessions.get(ID) is None
+
+
+def test_given_an_older_session_when_set_again_then_it_has_its_full_time_again(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    sessions.set(ID, session())
+    raw_redis.expire(KEY, 100)
+
+    sessions.set(ID, session())
+
+    assert 590 < raw_redis.ttl(KEY) <= 600
+
+
+def test_given_a_session_when_it_is_read_then_its_time_is_not_extended(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    sessions.set(ID, session())
+    raw_redis.expire(KEY, 100)
+
+    found = sessions.get(ID)
+
+    assert raw_redis.ttl(KEY) <= 100
+    assert found is not None
+    assert found.expires_in_seconds is not None
+    assert found.expires_in_seconds <= 100
+    assert found.ttl == 600
+
+
+def test_given_a_session_when_touched_then_it_lives_longer_and_is_the_same(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    sessions.set(ID, session())
+    raw_redis.expire(KEY, 100)
+    before = raw_redis.get(KEY)
+
+    assert sessions.touch(ID)
+
+    assert 590 < raw_redis.ttl(KEY) <= 600
+    assert raw_redis.get(KEY) == before
+
+
+def test_given_an_expired_session_when_touched_then_it_is_not_brought_back(
+    fake_redis: Redis, clock: Traveller
+) -> None:
+    sessions = SessionRepository(StoreClient(fake_redis))
+    sessions.set(ID, session())
+    clock.shift(600.001)
+
+    assert not sessions.touch(ID)
+
+    assert sessions.get(ID) is None
+
+
+def test_given_no_session_when_touched_then_none_comes_to_be(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    assert not sessions.touch(ID)
+    assert raw_redis.keys() == []
+
+
+@pytest.mark.parametrize("ttl_seconds", [0, -1])
+def test_given_no_lifetime_when_set_or_touched_then_it_is_refused_and_nothing_changes(
+    sessions: SessionRepository, raw_redis: Redis, ttl_seconds: int
+) -> None:
+    sessions.set(ID, session())
+
+    with pytest.raises(ValueError, match="positive"):
+        sessions.set(ID, session(), ttl_seconds=ttl_seconds)
+    with pytest.raises(ValueError, match="positive"):
+        sessions.touch(ID, ttl_seconds=ttl_seconds)
+
+    assert raw_redis.ttl(KEY) > 590
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

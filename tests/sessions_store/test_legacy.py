@@ -1,0 +1,154 @@
+"""Legacy records: the shapes in which older writers stored a session."""
+
+import time
+from typing import Any
+
+import pytest
+from redis import Redis
+from time_machine import Traveller
+
+from sessions_store.redis.client import StoreClient
+from sessions_store.repository import SessionRepository
+from sessions_store.types import AgentSessionStatus
+from tests.sessions_store.records import ID, KEY, OTHER_URL, URL, write_raw
+
+
+def test_given_only_payload_and_url_when_read_then_the_time_left_comes_from_redis(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    payload = {"config": {"wsUrl": URL}, "sessionId": "inside"}
+    write_raw(raw_redis, {"sessionPayload": payload, "wsUrl": URL})
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.session_payload == payload
+    assert found.ws_url == URL
+    assert (found.created_at, found.ttl, found.schema_version) == (None, None, None)
+    assert found.expires_in_seconds is not None
+    assert 290 < found.expires_in_seconds <= 300
+
+
+def test_given_only_payload_and_url_when_its_status_is_asked_then_creation_follows_from_the_rest(
+    fake_redis: Redis, clock: Traveller
+) -> None:
+    sessions = SessionRepository(StoreClient(fake_redis))
+    write_raw(fake_redis, {"sessionPayload": {}, "wsUrl": URL})
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    now_ms = time.time_ns() // 1_000_000
+    assert AgentSessionStatus.of(ID, found, now_ms).to_wire() == {
+        "conversationId": ID,
+        "createdAt": "2026-11-23T16:15:45.123Z",
+        "ttl": 600,
+        "expiresInSeconds": 300,
+    }
+
+
+@pytest.mark.parametrize("payload", [None, {"config": {"wsUrl": OTHER_URL}}])
+def test_given_a_session_url_without_ws_url_when_read_then_it_is_the_push_url(
+    sessions: SessionRepository, raw_redis: Redis, payload: dict[str, Any] | None
+) -> None:
+    record = {
+        "sessionUrl": URL,
+        "agentSessionId": "conv_3",
+        "transport": "webrtc",
+        "expiresAt": "2025-01-01T00:10:00Z",
+        "createdAt": "2025-01-01T00:00:00Z",
+        "ttl": 600,
+    }
+    write_raw(raw_redis, record if payload is None else {**record, "sessionPayload": payload})
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.ws_url == found.session_url == URL
+    assert found.session_id == "conv_3"
+    assert found.transport == "webrtc"
+    assert found.expires_at == "2025-01-01T00:10:00Z"
+    assert found.created_at == "2025-01-01T00:00:00.000Z"
+    assert found.ttl == 600
+    if payload is None:
+        assert found.session_payload["sessionUrl"] == URL
+        assert found.session_payload["agentSessionId"] == "conv_3"
+    else:
+        assert found.session_payload == payload
+
+
+def test_given_only_a_session_url_and_times_when_read_then_the_rest_is_absent(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    write_raw(raw_redis, {"sessionUrl": URL, "createdAt": "2025-01-01T00:00:00Z", "ttl": 600})
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.ws_url == URL
+    assert (found.session_id, found.transport, found.expires_at, found.metadata) == (None,) * 4
+
+
+def test_given_everything_under_metadata_when_read_then_it_is_found_there(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    payload = {"config": {"wsUrl": OTHER_URL}, "n": 10**30}
+    record = {
+        "sessionId": "conv_4",
+        "agentId": "a1",
+        "conversationId": ID,
+        "createdAt": "2025-01-01T00:00:00.5Z",
+        "lastAccessedAt": "2025-01-01T00:01:00Z",
+        "metadata": {
+            "wsUrl": URL,
+            "sessionUrl": OTHER_URL,
+            "sessionPayload": payload,
+            "expiresAt": "2025-01-01T00:10:00Z",
+            "page": "/start",
+        },
+    }
+    write_raw(raw_redis, record)
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.ws_url == URL
+    assert found.session_url == OTHER_URL
+    assert found.session_payload == payload
+    assert found.expires_at == "2025-01-01T00:10:00Z"
+    assert found.session_id == "conv_4"
+    assert found.created_at == "2025-01-01T00:00:00.500Z"
+    assert found.metadata == {"page": "/start"}
+
+
+def test_given_an_older_session_without_expiry_when_read_then_it_gets_ten_minutes(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    write_raw(raw_redis, {"sessionPayload": {}, "wsUrl": URL}, ttl_seconds=None)
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.expires_in_seconds == 600
+    assert 590 < raw_redis.ttl(KEY) <= 600
+
+
+def test_given_an_older_session_without_expiry_when_verified_then_it_is_left_as_it_is(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    write_raw(raw_redis, {"sessionPayload": {}, "wsUrl": URL}, ttl_seconds=None)
+
+    sessions.verify(ID)
+
+    assert raw_redis.ttl(KEY) == -1
+
+
+def test_given_an_older_shape_when_deleted_by_its_id_then_it_is_gone(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    write_raw(raw_redis, {"sessionUrl": URL, "agentSessionId": "conv_3"})
+
+    assert not sessions.delete(ID, "another")
+    assert sessions.delete(ID, "conv_3")
+
+    assert raw_redis.keys() == []

@@ -1,0 +1,180 @@
+"""Storing and reading sessions, over fakeredis and over a real server."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis import Redis
+from time_machine import Traveller
+
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.errors import InvalidRequestError, StoreUnavailableError
+from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.repository import SessionRepository
+from sessions_store.types import AgentSession
+from sessions_store.wire import json_codec
+from tests.sessions_store.records import EVERYTHING, ID, KEY, OTHER_URL, URL, session
+
+
+def test_given_every_field_when_set_then_get_returns_every_field(
+    sessions: SessionRepository, clock: Traveller
+) -> None:
+    stored = sessions.set(ID, AgentSession.from_registration(EVERYTHING))
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.ws_url == OTHER_URL
+    assert found.session_url == URL
+    assert found.session_id == "conv_1"
+    assert found.transport == "websocket"
+    assert found.expires_at == "2026-11-23T16:35:45Z"
+    assert found.metadata == {"tab": 1, "tags": []}
+    assert found.session_payload == EVERYTHING["sessionPayload"]
+    assert found.created_at == "2026-11-23T16:20:45.123Z"
+    assert found.ttl == 600
+    assert found.schema_version == 1
+    assert found.model_copy(update={"expires_in_seconds": None}) == stored
+
+
+def test_given_every_field_when_set_then_redis_holds_plain_json_with_the_documented_names(
+    sessions: SessionRepository, raw_redis: Redis, clock: Traveller
+) -> None:
+    sessions.set(ID, AgentSession.from_registration(EVERYTHING))
+
+    record = json.loads(raw_redis.get(KEY) or "")
+
+    assert record == {
+        **EVERYTHING,
+        "createdAt": "2026-11-23T16:20:45.123Z",
+        "ttl": 600,
+        "schemaVersion": 1,
+    }
+
+
+def test_given_only_a_url_when_set_then_the_optional_fields_are_absent(
+    sessions: SessionRepository, raw_redis: Redis
+) -> None:
+    sessions.set(ID, AgentSession.from_registration({"sessionUrl": URL}))
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert (found.session_id, found.transport, found.expires_at, found.metadata) == (None,) * 4
+    assert set(json.loads(raw_redis.get(KEY) or "")) == {
+        "sessionPayload",
+        "wsUrl",
+        "sessionUrl",
+        "createdAt",
+        "ttl",
+        "schemaVersion",
+    }
+
+
+def test_given_an_agent_session_id_when_set_then_it_is_the_session_id(
+    sessions: SessionRepository,
+) -> None:
+    sessions.set(ID, session(agentSessionId="conv_2"))
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.session_id == "conv_2"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param(
+            {"a": {}, "b": [], "c": "", "d": None, "e": False, "f": [[], {}]}, id="nothing"
+        ),
+        pytest.param({"deep": [{"er": [{"and": {"deeper": [1, [2, [3]]]}}]}]}, id="nested"),
+        pytest.param({"n": 12345678901234567, "m": -(10**60), "f": 0.1, "e": 1e300}, id="numbers"),
+        pytest.param({"ü": "日本語 😀 \u2028 \x7f", "\U0001f600": "ÿ"}, id="unicode"),
+        pytest.param({"nul": "a\x00b", "\x00": '\x01\x1f\\"/'}, id="control characters"),
+        pytest.param(
+            {"z": 1, "a": 2, "snake_case": 3, "camelCase": 4, "10": 5, "9": 6}, id="order"
+        ),
+    ],
+)
+def test_given_a_payload_when_stored_then_it_comes_back_as_it_was(
+    sessions: SessionRepository, raw_redis: Redis, payload: dict[str, Any]
+) -> None:
+    sessions.set(ID, session(sessionPayload=payload))
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert json_codec.encode(found.session_payload) == json_codec.encode(payload)
+    stored = json_codec.decode(raw_redis.get(KEY) or b"")["sessionPayload"]
+    assert json_codec.encode(stored) == json_codec.encode(payload)
+
+
+def test_given_no_payload_when_registered_then_the_whole_body_is_it(
+    sessions: SessionRepository,
+) -> None:
+    body = {"sessionUrl": URL, "unknown": [1, {"x": None}], "sessionId": "conv_1", "wsUrl": None}
+
+    sessions.set(ID, AgentSession.from_registration(body))
+
+    found = sessions.get(ID)
+    assert found is not None
+    assert found.session_payload == body
+    assert list(found.session_payload) == list(body)
+
+
+def test_given_nothing_stored_when_read_then_there_is_none(sessions: SessionRepository) -> None:
+    assert sessions.get(ID) is None
+
+
+def test_given_a_session_when_another_is_set_then_it_replaces_the_first(
+    sessions: SessionRepository,
+) -> None:
+    sessions.set(ID, session(sessionId="first", metadata={"only": "first"}))
+    sessions.set(ID, session(sessionId="second"))
+
+    found = sessions.get(ID)
+
+    assert found is not None
+    assert found.session_id == "second"
+    assert found.metadata is None
+
+
+@pytest.mark.parametrize("conversation_id", ["", "list", "a b", "a:b", ".a", "a\n", "é", "a" * 129])
+def test_given_an_id_that_cannot_be_one_when_used_then_it_is_refused(
+    sessions: SessionRepository, raw_redis: Redis, conversation_id: str
+) -> None:
+    uses: list[Callable[[], object]] = [
+        lambda: sessions.set(conversation_id, session()),
+        lambda: sessions.get(conversation_id),
+        lambda: sessions.touch(conversation_id),
+        lambda: sessions.delete(conversation_id),
+    ]
+    for use in uses:
+        with pytest.raises(InvalidRequestError, match="conversationId must be"):
+            use()
+    assert raw_redis.keys() == []
+
+
+def test_given_a_server_that_is_away_when_used_then_it_is_an_outage_and_never_not_found(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("away")
+    with EmbeddedServer(folder) as server:
+        client = Redis.from_url(server.url, **connection_options())
+        sessions = SessionRepository(StoreClient(client))
+        sessions.set(ID, session(sessionId="mine"))
+
+    uses: list[Callable[[], object]] = [
+        lambda: sessions.set(ID, session()),
+        lambda: sessions.get(ID),
+        lambda: sessions.touch(ID),
+        lambda: sessions.delete(ID),
+        lambda: sessions.delete(ID, "mine"),
+    ]
+    for use in uses:
+        with pytest.raises(StoreUnavailableError):
+            use()
+    client.close()
