@@ -86,11 +86,11 @@ def send_everything(client: Client) -> Iterator[bytes]:
         yield client.get(page).content
 
 
-def test_the_walk_below_takes_every_route() -> None:
+def test_requests_below_cover_every_route() -> None:
     assert len(OPERATIONS) == 10, "add a new route to send_everything()"
 
 
-def test_no_answer_and_no_log_line_shows_the_token(
+def test_no_response_and_no_log_line_shows_the_token(
     real_service: Redis, client: Client, log: io.StringIO
 ) -> None:
     answers = list(send_everything(client))
@@ -100,7 +100,7 @@ def test_no_answer_and_no_log_line_shows_the_token(
     assert MARK not in log.getvalue()
 
 
-def test_nor_while_redis_is_away_or_answers_errors(
+def test_token_stays_hidden_while_redis_is_unavailable(
     real_service: Redis, client: Client, log: io.StringIO, settings: Settings
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
@@ -118,7 +118,7 @@ def test_nor_while_redis_is_away_or_answers_errors(
     assert MARK not in log.getvalue()
 
 
-def test_nor_when_the_stored_record_is_broken(
+def test_token_stays_hidden_when_the_record_is_corrupt(
     real_service: Redis, client: Client, log: io.StringIO
 ) -> None:
     answers = []
@@ -130,7 +130,7 @@ def test_nor_when_the_stored_record_is_broken(
     assert MARK not in log.getvalue()
 
 
-def test_nor_when_a_bug_raises_it(
+def test_token_stays_hidden_when_a_bug_raises_it(
     real_service: Redis, client: Client, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
@@ -146,7 +146,7 @@ def test_nor_when_a_bug_raises_it(
     assert MARK not in log.getvalue()
 
 
-def test_commands_do_not_show_it(
+def test_commands_do_not_print_the_token(
     real_service: Redis, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
@@ -163,7 +163,7 @@ def test_commands_do_not_show_it(
     assert MARK not in shown.out + shown.err
 
 
-def test_it_is_shown_to_whoever_asks_for_it_by_name(real_service: Redis, client: Client) -> None:
+def test_token_is_readable_by_its_fields_name(real_service: Redis, client: Client) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
 
     session = services.sessions().get(ID)
@@ -174,7 +174,7 @@ def test_it_is_shown_to_whoever_asks_for_it_by_name(real_service: Redis, client:
     assert MARK not in f"{session} {session!r}"
 
 
-def test_the_stores_own_errors_do_not_quote_a_command(real_store: StoreClient) -> None:
+def test_store_errors_do_not_quote_a_command(real_store: StoreClient) -> None:
     def fail(client: Redis) -> None:
         pipeline = client.pipeline()
         pipeline.set("key", MARK)
