@@ -25,7 +25,7 @@ from tests.sessions_store.records import ID, KEY, URL, write_raw
         pytest.param(b'{"wsUrl": "wss://secret", "a": 1, "a": 2}', id="a key twice"),
     ],
 )
-def test_given_what_is_no_session_when_used_then_it_is_corrupt_and_named_without_its_content(
+def test_error_names_a_corrupt_session_without_its_content(
     sessions: SessionRepository, raw_redis: Redis, stored: bytes
 ) -> None:
     raw_redis.set(KEY, stored, ex=300)
@@ -43,7 +43,7 @@ def test_given_what_is_no_session_when_used_then_it_is_corrupt_and_named_without
         assert refusal.value.__cause__ is None
 
 
-def test_given_another_redis_type_when_used_then_it_is_corrupt_but_can_be_deleted(
+def test_key_of_another_type_is_corrupt_but_can_be_deleted(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     raw_redis.rpush(KEY, "x")
@@ -57,7 +57,7 @@ def test_given_another_redis_type_when_used_then_it_is_corrupt_but_can_be_delete
     assert sessions.get(ID) is None
 
 
-def test_given_a_newer_version_when_used_then_it_is_refused_and_left_alone(
+def test_session_of_a_newer_version_is_refused_and_kept(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     write_raw(raw_redis, {"sessionPayload": {}, "wsUrl": URL, "schemaVersion": 2})

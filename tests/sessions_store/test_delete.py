@@ -25,7 +25,7 @@ class InterruptedStore(StoreClient):
         return found
 
 
-def test_given_sessions_of_two_conversations_when_one_is_deleted_then_the_other_stays(
+def test_delete_leaves_other_sessions_alone(
     sessions: SessionRepository,
 ) -> None:
     sessions.set(ID, session())
@@ -39,9 +39,7 @@ def test_given_sessions_of_two_conversations_when_one_is_deleted_then_the_other_
     assert [one for batch in sessions.scan_ids() for one in batch] == ["other"]
 
 
-def test_given_a_session_when_deleted_then_it_is_gone_and_a_second_time_finds_none(
-    sessions: SessionRepository, raw_redis: Redis
-) -> None:
+def test_delete_removes_the_session_once(sessions: SessionRepository, raw_redis: Redis) -> None:
     sessions.set(ID, session())
 
     assert sessions.delete(ID)
@@ -50,7 +48,7 @@ def test_given_a_session_when_deleted_then_it_is_gone_and_a_second_time_finds_no
     assert raw_redis.keys() == []
 
 
-def test_given_a_session_when_deleted_by_its_own_id_then_it_is_gone(
+def test_delete_by_its_id_removes_the_session(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))
@@ -61,7 +59,7 @@ def test_given_a_session_when_deleted_by_its_own_id_then_it_is_gone(
 
 
 @pytest.mark.parametrize("fields", [{"sessionId": "theirs"}, {}])
-def test_given_another_session_when_deleted_by_an_id_then_it_stays(
+def test_delete_by_another_id_keeps_the_session(
     sessions: SessionRepository, fields: dict[str, str]
 ) -> None:
     sessions.set(ID, session(**fields))
@@ -71,13 +69,13 @@ def test_given_another_session_when_deleted_by_an_id_then_it_stays(
     assert sessions.get(ID) is not None
 
 
-def test_given_no_session_when_deleted_by_an_id_then_nothing_was_there(
+def test_delete_by_id_returns_false_without_a_session(
     sessions: SessionRepository,
 ) -> None:
     assert not sessions.delete(ID, "mine")
 
 
-def test_given_a_session_replaced_after_the_look_when_deleted_by_its_id_then_the_new_one_stays(
+def test_delete_by_id_keeps_a_session_registered_meanwhile(
     raw_redis: Redis, sessions: SessionRepository
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))
@@ -92,7 +90,7 @@ def test_given_a_session_replaced_after_the_look_when_deleted_by_its_id_then_the
     assert found.session_id == "theirs"
 
 
-def test_given_the_same_session_written_anew_after_the_look_when_deleted_then_it_is_gone(
+def test_delete_by_id_removes_its_session_stored_again_meanwhile(
     raw_redis: Redis, sessions: SessionRepository
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))
@@ -105,7 +103,7 @@ def test_given_the_same_session_written_anew_after_the_look_when_deleted_then_it
     assert sessions.get(ID) is None
 
 
-def test_given_a_session_gone_after_the_look_when_deleted_by_its_id_then_nothing_was_there(
+def test_delete_by_id_returns_false_for_a_session_removed_meanwhile(
     raw_redis: Redis, sessions: SessionRepository
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))

@@ -25,9 +25,7 @@ def repository(store: StoreClient, *keys: str) -> SessionRepository:
     return SessionRepository(store, encryption_keys=keys)
 
 
-def test_without_keys_a_session_is_plain_json_for_other_services(
-    store: StoreClient, raw_redis: Redis
-) -> None:
+def test_session_is_stored_as_plain_json_without_keys(store: StoreClient, raw_redis: Redis) -> None:
     repository(store).set(ID, AgentSession.from_registration(BODY))
 
     stored = json.loads(raw_redis.get(KEY))  # type: ignore[arg-type]  # bytes
@@ -36,9 +34,7 @@ def test_without_keys_a_session_is_plain_json_for_other_services(
     assert stored["wsUrl"] == BODY["sessionUrl"]
 
 
-def test_with_a_key_nothing_of_the_client_is_readable_in_redis_but_ids_and_times(
-    store: StoreClient, raw_redis: Redis
-) -> None:
+def test_encrypted_record_shows_only_ids_and_times(store: StoreClient, raw_redis: Redis) -> None:
     repository(store, Fernet.generate_key().decode()).set(ID, AgentSession.from_registration(BODY))
 
     raw = raw_redis.get(KEY)
@@ -54,7 +50,7 @@ def test_with_a_key_nothing_of_the_client_is_readable_in_redis_but_ids_and_times
     }
 
 
-def test_what_was_encrypted_comes_back_as_it_went_in(store: StoreClient) -> None:
+def test_encrypted_session_is_returned_unchanged(store: StoreClient) -> None:
     sessions = repository(store, Fernet.generate_key().decode())
     sessions.set(ID, AgentSession.from_registration(BODY))
 
@@ -67,7 +63,7 @@ def test_what_was_encrypted_comes_back_as_it_went_in(store: StoreClient) -> None
     assert found.metadata == BODY["metadata"]
 
 
-def test_after_a_rotation_the_old_key_still_reads_and_the_new_one_writes(
+def test_old_key_reads_and_new_key_writes_after_rotation(
     store: StoreClient, raw_redis: Redis
 ) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -82,7 +78,7 @@ def test_after_a_rotation_the_old_key_still_reads_and_the_new_one_writes(
         repository(store, old).get(ID)
 
 
-def test_a_plain_session_is_still_read_once_keys_are_set(store: StoreClient) -> None:
+def test_plain_session_is_readable_after_keys_are_configured(store: StoreClient) -> None:
     repository(store).set(ID, AgentSession.from_registration(BODY))
 
     found = repository(store, Fernet.generate_key().decode()).get(ID)
@@ -91,14 +87,14 @@ def test_a_plain_session_is_still_read_once_keys_are_set(store: StoreClient) -> 
     assert found.session_payload == BODY
 
 
-def test_an_encrypted_session_without_keys_is_told_as_such(store: StoreClient) -> None:
+def test_encrypted_session_without_keys_is_corrupt(store: StoreClient) -> None:
     repository(store, Fernet.generate_key().decode()).set(ID, AgentSession.from_registration(BODY))
 
     with pytest.raises(CorruptRecordError, match="encrypted"):
         repository(store).get(ID)
 
 
-def test_an_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
+def test_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
     sessions = repository(store, Fernet.generate_key().decode())
     sessions.set(ID, AgentSession.from_registration(BODY))
 
@@ -106,12 +102,12 @@ def test_an_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
     assert sessions.delete(ID, "sess-1")
 
 
-def test_a_word_that_is_no_key_is_refused(store: StoreClient) -> None:
+def test_invalid_encryption_key_is_refused(store: StoreClient) -> None:
     with pytest.raises(ValueError, match="Fernet key"):
         repository(store, "not-a-key")
 
 
-def test_given_a_key_when_set_then_redis_holds_no_credential_and_get_returns_it(
+def test_encrypted_record_hides_credentials_and_keeps_every_field(
     store: StoreClient, raw_redis: Redis
 ) -> None:
     sessions = repository(store, Fernet.generate_key().decode())
@@ -130,7 +126,7 @@ def test_given_a_key_when_set_then_redis_holds_no_credential_and_get_returns_it(
     assert sessions.delete(ID, "conv_1")
 
 
-def test_given_a_new_key_in_front_when_read_then_what_the_old_one_wrote_is_readable(
+def test_session_of_an_old_key_is_readable_after_rotation(
     store: StoreClient,
 ) -> None:
     old, new = (Fernet.generate_key().decode() for _ in range(2))
@@ -142,7 +138,7 @@ def test_given_a_new_key_in_front_when_read_then_what_the_old_one_wrote_is_reada
     assert found.ws_url == URL
 
 
-def test_given_a_plain_session_when_a_key_is_configured_then_it_is_readable(
+def test_plain_session_keeps_its_url_after_keys_are_configured(
     store: StoreClient, sessions: SessionRepository
 ) -> None:
     sessions.set(ID, session())
@@ -154,9 +150,7 @@ def test_given_a_plain_session_when_a_key_is_configured_then_it_is_readable(
 
 
 @pytest.mark.parametrize("keys", [[], [Fernet.generate_key().decode()]], ids=["none", "another"])
-def test_given_an_encrypted_session_without_its_key_when_read_then_the_error_says_so(
-    store: StoreClient, keys: list[str]
-) -> None:
+def test_error_says_that_the_encryption_key_is_missing(store: StoreClient, keys: list[str]) -> None:
     encrypting = repository(store, Fernet.generate_key().decode())
     encrypting.set(ID, session())
 

@@ -12,9 +12,7 @@ from sessions_store.repository import SessionRepository
 from tests.sessions_store.records import ID, KEY, session
 
 
-def test_given_a_new_session_when_looked_at_then_it_has_about_ten_minutes(
-    sessions: SessionRepository, raw_redis: Redis
-) -> None:
+def test_new_session_expires_in_ten_minutes(sessions: SessionRepository, raw_redis: Redis) -> None:
     sessions.set(ID, session())
 
     found = sessions.get(ID)
@@ -25,7 +23,7 @@ def test_given_a_new_session_when_looked_at_then_it_has_about_ten_minutes(
     assert 590 < found.expires_in_seconds <= 600
 
 
-def test_when_a_session_is_set_then_value_and_expiry_are_one_command(
+def test_value_and_expiry_are_written_by_one_command(
     real_redis: Redis, real_store: StoreClient
 ) -> None:
     sessions = SessionRepository(real_store)
@@ -39,9 +37,7 @@ def test_when_a_session_is_set_then_value_and_expiry_are_one_command(
     assert real_redis.ttl(KEY) > 590
 
 
-def test_given_ten_minutes_passed_when_read_then_the_session_is_gone(
-    fake_redis: Redis, clock: Traveller
-) -> None:
+def test_session_is_gone_after_ten_minutes(fake_redis: Redis, clock: Traveller) -> None:
     sessions = SessionRepository(StoreClient(fake_redis))
     sessions.set(ID, session())
     clock.shift(599)
@@ -53,7 +49,7 @@ def test_given_ten_minutes_passed_when_read_then_the_session_is_gone(
     assert fake_redis.keys() == []
 
 
-def test_given_a_lifetime_of_one_second_when_it_passed_then_the_session_is_gone(
+def test_session_is_gone_after_a_lifetime_of_its_own(
     real_redis: Redis, real_store: StoreClient
 ) -> None:
     sessions = SessionRepository(real_store)
@@ -65,7 +61,7 @@ def test_given_a_lifetime_of_one_second_when_it_passed_then_the_session_is_gone(
     assert sessions.get(ID) is None
 
 
-def test_given_an_older_session_when_set_again_then_it_has_its_full_time_again(
+def test_storing_a_session_again_restarts_its_lifetime(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     sessions.set(ID, session())
@@ -76,7 +72,7 @@ def test_given_an_older_session_when_set_again_then_it_has_its_full_time_again(
     assert 590 < raw_redis.ttl(KEY) <= 600
 
 
-def test_given_a_session_when_it_is_read_then_its_time_is_not_extended(
+def test_reading_a_session_does_not_extend_its_lifetime(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     sessions.set(ID, session())
@@ -91,7 +87,7 @@ def test_given_a_session_when_it_is_read_then_its_time_is_not_extended(
     assert found.ttl == 600
 
 
-def test_given_a_session_when_touched_then_it_lives_longer_and_is_the_same(
+def test_touch_extends_the_lifetime_and_changes_nothing_else(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     sessions.set(ID, session())
@@ -104,9 +100,7 @@ def test_given_a_session_when_touched_then_it_lives_longer_and_is_the_same(
     assert raw_redis.get(KEY) == before
 
 
-def test_given_an_expired_session_when_touched_then_it_is_not_brought_back(
-    fake_redis: Redis, clock: Traveller
-) -> None:
+def test_touch_does_not_restore_an_expired_session(fake_redis: Redis, clock: Traveller) -> None:
     sessions = SessionRepository(StoreClient(fake_redis))
     sessions.set(ID, session())
     clock.shift(600.001)
@@ -116,15 +110,13 @@ def test_given_an_expired_session_when_touched_then_it_is_not_brought_back(
     assert sessions.get(ID) is None
 
 
-def test_given_no_session_when_touched_then_none_comes_to_be(
-    sessions: SessionRepository, raw_redis: Redis
-) -> None:
+def test_touch_does_not_create_a_session(sessions: SessionRepository, raw_redis: Redis) -> None:
     assert not sessions.touch(ID)
     assert raw_redis.keys() == []
 
 
 @pytest.mark.parametrize("ttl_seconds", [0, -1])
-def test_given_no_lifetime_when_set_or_touched_then_it_is_refused_and_nothing_changes(
+def test_lifetime_that_is_not_positive_is_refused(
     sessions: SessionRepository, raw_redis: Redis, ttl_seconds: int
 ) -> None:
     sessions.set(ID, session())

@@ -13,7 +13,7 @@ from sessions_store.types import AgentSessionStatus
 from tests.sessions_store.records import ID, KEY, OTHER_URL, URL, write_raw
 
 
-def test_given_only_payload_and_url_when_read_then_the_time_left_comes_from_redis(
+def test_record_without_times_takes_its_expiry_from_redis(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     payload = {"config": {"wsUrl": URL}, "sessionId": "inside"}
@@ -29,7 +29,7 @@ def test_given_only_payload_and_url_when_read_then_the_time_left_comes_from_redi
     assert 290 < found.expires_in_seconds <= 300
 
 
-def test_given_only_payload_and_url_when_its_status_is_asked_then_creation_follows_from_the_rest(
+def test_status_derives_a_missing_creation_time_from_the_expiry(
     fake_redis: Redis, clock: Traveller
 ) -> None:
     sessions = SessionRepository(StoreClient(fake_redis))
@@ -48,7 +48,7 @@ def test_given_only_payload_and_url_when_its_status_is_asked_then_creation_follo
 
 
 @pytest.mark.parametrize("payload", [None, {"config": {"wsUrl": OTHER_URL}}])
-def test_given_a_session_url_without_ws_url_when_read_then_it_is_the_push_url(
+def test_session_url_is_the_push_url_without_ws_url(
     sessions: SessionRepository, raw_redis: Redis, payload: dict[str, Any] | None
 ) -> None:
     record = {
@@ -77,7 +77,7 @@ def test_given_a_session_url_without_ws_url_when_read_then_it_is_the_push_url(
         assert found.session_payload == payload
 
 
-def test_given_only_a_session_url_and_times_when_read_then_the_rest_is_absent(
+def test_fields_that_a_legacy_record_lacks_are_absent(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     write_raw(raw_redis, {"sessionUrl": URL, "createdAt": "2025-01-01T00:00:00Z", "ttl": 600})
@@ -89,7 +89,7 @@ def test_given_only_a_session_url_and_times_when_read_then_the_rest_is_absent(
     assert (found.session_id, found.transport, found.expires_at, found.metadata) == (None,) * 4
 
 
-def test_given_everything_under_metadata_when_read_then_it_is_found_there(
+def test_fields_stored_under_metadata_are_found(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     payload = {"config": {"wsUrl": OTHER_URL}, "n": 10**30}
@@ -121,7 +121,7 @@ def test_given_everything_under_metadata_when_read_then_it_is_found_there(
     assert found.metadata == {"page": "/start"}
 
 
-def test_given_an_older_session_without_expiry_when_read_then_it_gets_ten_minutes(
+def test_reading_a_record_without_expiry_gives_it_ten_minutes(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     write_raw(raw_redis, {"sessionPayload": {}, "wsUrl": URL}, ttl_seconds=None)
@@ -133,7 +133,7 @@ def test_given_an_older_session_without_expiry_when_read_then_it_gets_ten_minute
     assert 590 < raw_redis.ttl(KEY) <= 600
 
 
-def test_given_an_older_session_without_expiry_when_verified_then_it_is_left_as_it_is(
+def test_verifying_a_record_without_expiry_sets_none(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     write_raw(raw_redis, {"sessionPayload": {}, "wsUrl": URL}, ttl_seconds=None)
@@ -143,7 +143,7 @@ def test_given_an_older_session_without_expiry_when_verified_then_it_is_left_as_
     assert raw_redis.ttl(KEY) == -1
 
 
-def test_given_an_older_shape_when_deleted_by_its_id_then_it_is_gone(
+def test_legacy_record_is_deleted_by_its_agent_session_id(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     write_raw(raw_redis, {"sessionUrl": URL, "agentSessionId": "conv_3"})

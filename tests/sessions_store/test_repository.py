@@ -17,7 +17,7 @@ from sessions_store.wire import json_codec
 from tests.sessions_store.records import EVERYTHING, ID, KEY, OTHER_URL, URL, session
 
 
-def test_given_every_field_when_set_then_get_returns_every_field(
+def test_stored_session_is_returned_with_every_field(
     sessions: SessionRepository, clock: Traveller
 ) -> None:
     stored = sessions.set(ID, AgentSession.from_registration(EVERYTHING))
@@ -38,7 +38,7 @@ def test_given_every_field_when_set_then_get_returns_every_field(
     assert found.model_copy(update={"expires_in_seconds": None}) == stored
 
 
-def test_given_every_field_when_set_then_redis_holds_plain_json_with_the_documented_names(
+def test_session_is_stored_as_json_with_the_documented_names(
     sessions: SessionRepository, raw_redis: Redis, clock: Traveller
 ) -> None:
     sessions.set(ID, AgentSession.from_registration(EVERYTHING))
@@ -53,7 +53,7 @@ def test_given_every_field_when_set_then_redis_holds_plain_json_with_the_documen
     }
 
 
-def test_given_only_a_url_when_set_then_the_optional_fields_are_absent(
+def test_session_without_optional_fields_omits_them(
     sessions: SessionRepository, raw_redis: Redis
 ) -> None:
     sessions.set(ID, AgentSession.from_registration({"sessionUrl": URL}))
@@ -72,7 +72,7 @@ def test_given_only_a_url_when_set_then_the_optional_fields_are_absent(
     }
 
 
-def test_given_an_agent_session_id_when_set_then_it_is_the_session_id(
+def test_agent_session_id_becomes_the_session_id(
     sessions: SessionRepository,
 ) -> None:
     sessions.set(ID, session(agentSessionId="conv_2"))
@@ -99,7 +99,7 @@ def test_given_an_agent_session_id_when_set_then_it_is_the_session_id(
         ),
     ],
 )
-def test_given_a_payload_when_stored_then_it_comes_back_as_it_was(
+def test_session_payload_is_returned_unchanged(
     sessions: SessionRepository, raw_redis: Redis, payload: dict[str, Any]
 ) -> None:
     sessions.set(ID, session(sessionPayload=payload))
@@ -112,7 +112,7 @@ def test_given_a_payload_when_stored_then_it_comes_back_as_it_was(
     assert json_codec.encode(stored) == json_codec.encode(payload)
 
 
-def test_given_no_payload_when_registered_then_the_whole_body_is_it(
+def test_body_without_a_payload_becomes_the_payload(
     sessions: SessionRepository,
 ) -> None:
     body = {"sessionUrl": URL, "unknown": [1, {"x": None}], "sessionId": "conv_1", "wsUrl": None}
@@ -125,11 +125,11 @@ def test_given_no_payload_when_registered_then_the_whole_body_is_it(
     assert list(found.session_payload) == list(body)
 
 
-def test_given_nothing_stored_when_read_then_there_is_none(sessions: SessionRepository) -> None:
+def test_missing_session_is_none(sessions: SessionRepository) -> None:
     assert sessions.get(ID) is None
 
 
-def test_given_a_session_when_another_is_set_then_it_replaces_the_first(
+def test_new_session_replaces_the_old_one(
     sessions: SessionRepository,
 ) -> None:
     sessions.set(ID, session(sessionId="first", metadata={"only": "first"}))
@@ -143,7 +143,7 @@ def test_given_a_session_when_another_is_set_then_it_replaces_the_first(
 
 
 @pytest.mark.parametrize("conversation_id", ["", "list", "a b", "a:b", ".a", "a\n", "é", "a" * 129])
-def test_given_an_id_that_cannot_be_one_when_used_then_it_is_refused(
+def test_invalid_conversation_id_is_refused(
     sessions: SessionRepository, raw_redis: Redis, conversation_id: str
 ) -> None:
     uses: list[Callable[[], object]] = [
@@ -158,7 +158,7 @@ def test_given_an_id_that_cannot_be_one_when_used_then_it_is_refused(
     assert raw_redis.keys() == []
 
 
-def test_given_a_server_that_is_away_when_used_then_it_is_an_outage_and_never_not_found(
+def test_outage_raises_store_unavailable_error(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("away")

@@ -10,7 +10,7 @@ from sessions_store.types import WHAT_TO_SEND, AgentSession
 from tests.sessions_store.records import ID, URL
 
 
-def test_given_a_url_in_each_of_the_four_places_when_registered_then_the_first_one_counts() -> None:
+def test_first_url_of_the_four_places_counts() -> None:
     places = ["wss://one/a?t=1", "wss://two/a?t=2", "wss://three/a?t=3", "ws://four/a?t=4"]
     first, second, third, fourth = places
     payload = {"wsUrl": fourth, "config": {"wsUrl": third}}
@@ -26,7 +26,7 @@ def test_given_a_url_in_each_of_the_four_places_when_registered_then_the_first_o
     assert found == places
 
 
-def test_given_a_page_url_first_when_registered_then_the_push_url_behind_it_counts() -> None:
+def test_url_of_another_scheme_is_passed_over() -> None:
     body = {"wsUrl": "https://api.elevenlabs.io/x", "sessionUrl": URL}
 
     assert AgentSession.from_registration(body).ws_url == URL
@@ -56,9 +56,7 @@ def test_given_a_page_url_first_when_registered_then_the_push_url_behind_it_coun
         pytest.param({"wsUrl": "wss://x:0/"}, "The URL is not an absolute", id="port 0"),
     ],
 )
-def test_given_no_push_capable_url_when_registered_then_the_sentence_says_what_to_send(
-    body: dict[str, Any], sentence: str
-) -> None:
+def test_refusal_without_a_push_url_says_what_to_send(body: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
         AgentSession.from_registration(body)
 
@@ -69,12 +67,12 @@ def test_given_no_push_capable_url_when_registered_then_the_sentence_says_what_t
 
 
 @pytest.mark.parametrize("body", [None, [], "wss://x/", 1])
-def test_given_a_body_that_is_no_object_when_registered_then_it_is_refused(body: object) -> None:
+def test_body_that_is_no_object_is_refused(body: object) -> None:
     with pytest.raises(InvalidRequestError, match="must be a JSON object"):
         AgentSession.from_registration(body)
 
 
-def test_given_a_payload_at_the_limit_when_one_byte_is_added_then_it_is_refused() -> None:
+def test_payload_over_64_kib_is_refused() -> None:
     room = 64 * 1024 - len('{"x":""}')
     AgentSession.from_registration({"wsUrl": URL, "sessionPayload": {"x": "x" * room}})
 
@@ -82,7 +80,7 @@ def test_given_a_payload_at_the_limit_when_one_byte_is_added_then_it_is_refused(
         AgentSession.from_registration({"wsUrl": URL, "sessionPayload": {"x": "x" * (room + 1)}})
 
 
-def test_given_a_session_when_it_is_printed_then_no_credential_shows(
+def test_repr_of_a_session_hides_credentials(
     sessions: SessionRepository,
 ) -> None:
     secret = "s3cr3t"

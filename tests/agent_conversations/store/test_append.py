@@ -15,7 +15,7 @@ from tests.agent_conversations.store.records import NOW, contents, new, said
 from tests.agent_conversations.store.threads import run_together
 
 
-def test_given_every_field_when_appended_then_it_comes_back_with_every_field(
+def test_appended_message_is_returned_with_every_field(
     conversations: ConversationRepository,
 ) -> None:
     conversations.create(new("mine"))
@@ -39,7 +39,7 @@ def test_given_every_field_when_appended_then_it_comes_back_with_every_field(
     assert [message.to_wire() for message in page.messages] == [wire]
 
 
-def test_given_only_role_and_content_when_appended_then_the_rest_is_filled_in(
+def test_append_fills_in_id_timestamp_and_source(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     conversations.create(new("mine"))
@@ -53,7 +53,7 @@ def test_given_only_role_and_content_when_appended_then_the_rest_is_filled_in(
     ]
 
 
-def test_given_many_writers_when_all_append_at_once_then_no_message_is_lost_doubled_or_moved(
+def test_concurrent_appends_keep_every_message_once_in_writer_order(
     real_store: StoreClient,
 ) -> None:
     conversations = ConversationRepository(real_store)
@@ -75,7 +75,7 @@ def test_given_many_writers_when_all_append_at_once_then_no_message_is_lost_doub
     assert [one.message_count for one in page] == [writers * each]
 
 
-def test_given_the_most_messages_when_another_is_appended_then_the_conversation_is_full(
+def test_full_conversation_refuses_messages_but_accepts_repetitions(
     store: StoreClient,
 ) -> None:
     conversations = ConversationRepository(store, max_messages=2)
@@ -90,7 +90,7 @@ def test_given_the_most_messages_when_another_is_appended_then_the_conversation_
     assert conversations.append_message("mine", said("a", messageId="m1")).replayed
 
 
-def test_given_messages_in_order_when_their_positions_are_looked_at_then_each_id_has_its_own(
+def test_each_message_id_is_stored_with_its_position(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))

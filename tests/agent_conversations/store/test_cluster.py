@@ -42,9 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
         client.close()
 
 
-def test_given_a_cluster_when_conversations_are_used_then_no_command_crosses_slots(
-    cluster: Redis, clock: Traveller
-) -> None:
+def test_no_command_crosses_the_slots_of_a_cluster(cluster: Redis, clock: Traveller) -> None:
     conversations = ConversationRepository(StoreClient(cluster), index_in_same_step=False)
     ids = ["a", "b", "c", "d"]
     slots = {key_slot(keys.conversation_key(one).encode()) for one in ids}
@@ -79,7 +77,7 @@ def test_given_a_cluster_when_conversations_are_used_then_no_command_crosses_slo
     assert [key for key in cluster.scan_iter() if b"idempotency" not in key] == []
 
 
-def test_given_a_cluster_and_a_list_that_was_lost_when_rebuilt_then_it_is_whole(
+def test_lost_index_of_a_cluster_can_be_rebuilt(
     cluster: Redis,
 ) -> None:
     conversations = ConversationRepository(

@@ -85,7 +85,7 @@ def broken(
 
 
 @pytest.mark.usefixtures("broken")
-def test_given_a_broken_record_when_read_then_the_error_names_it_without_its_content(
+def test_error_names_a_corrupt_record_without_its_content(
     conversations: ConversationRepository,
 ) -> None:
     for use in (conversations.get, conversations.verify):
@@ -96,7 +96,7 @@ def test_given_a_broken_record_when_read_then_the_error_names_it_without_its_con
 
 
 @pytest.mark.usefixtures("broken")
-def test_given_a_broken_record_when_listed_then_it_is_left_out_and_reported(
+def test_list_skips_and_reports_corrupt_records(
     conversations: ConversationRepository, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR, "agent_conversations"):
@@ -109,7 +109,7 @@ def test_given_a_broken_record_when_listed_then_it_is_left_out_and_reported(
 
 
 @pytest.mark.usefixtures("broken")
-def test_given_a_broken_record_when_deleted_then_it_is_gone(
+def test_corrupt_record_can_be_deleted(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.delete("broken")
@@ -118,7 +118,7 @@ def test_given_a_broken_record_when_deleted_then_it_is_gone(
     assert conversations.list().total == 2
 
 
-def test_given_a_message_cut_off_behind_a_brace_when_read_then_it_is_corrupt(
+def test_message_truncated_after_a_brace_is_corrupt(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("broken"))
@@ -131,7 +131,7 @@ def test_given_a_message_cut_off_behind_a_brace_when_read_then_it_is_corrupt(
 
 @pytest.mark.parametrize("order", SORT_ORDERS)
 @pytest.mark.parametrize("stored", ["", "secret", "[]", '{"role":"user","con', '{"role":"user"}'])
-def test_given_a_broken_message_when_paged_then_its_page_is_corrupt_and_others_are_not(
+def test_corrupt_message_affects_only_its_own_page(
     conversations: ConversationRepository, raw_redis: Redis, stored: str, order: SortOrder
 ) -> None:
     conversations.create(new("broken"))
@@ -148,7 +148,7 @@ def test_given_a_broken_message_when_paged_then_its_page_is_corrupt_and_others_a
     ]
 
 
-def test_given_a_message_of_an_unknown_role_when_verified_then_it_is_corrupt(
+def test_message_with_an_unknown_role_fails_verification(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("broken"))

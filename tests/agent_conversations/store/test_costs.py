@@ -79,7 +79,7 @@ def repositories(real_store: StoreClient) -> tuple[ConversationRepository, Sessi
     ],
     ids=["read", "create", "append", "page", "update", "set", "get", "delete", "touch"],
 )
-def test_one_command_for_everything_but_the_list(
+def test_every_operation_but_list_sends_one_command(
     repositories: tuple[ConversationRepository, SessionRepository],
     real_redis: Redis,
     round_trips: list[int],
@@ -92,7 +92,7 @@ def test_one_command_for_everything_but_the_list(
 
 
 @pytest.mark.parametrize("count", [1, 20, 200])
-def test_two_round_trips_for_a_page_of_any_size(
+def test_page_of_any_size_takes_two_round_trips(
     repositories: tuple[ConversationRepository, SessionRepository],
     round_trips: list[int],
     count: int,
@@ -114,7 +114,7 @@ def memory_of(redis: Redis, conversation_id: str) -> int:
 
 
 @pytest.mark.parametrize("count", [1_000, 5_000])
-def test_a_message_of_200_bytes_takes_at_most_half_as_much_again(
+def test_message_of_200_bytes_takes_at_most_300_bytes(
     repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis, count: int
 ) -> None:
     conversations, _ = repositories
@@ -131,7 +131,7 @@ def test_a_message_of_200_bytes_takes_at_most_half_as_much_again(
     assert (memory_of(real_redis, "c-2") - before) / count <= 1.5 * 200
 
 
-def test_the_bytes_written_by_an_append_do_not_grow_with_the_conversation(
+def test_traffic_of_an_append_does_not_grow_with_the_conversation(
     repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis
 ) -> None:
     conversations, _ = repositories

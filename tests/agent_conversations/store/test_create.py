@@ -23,7 +23,7 @@ CLIENT_OBJECTS = [
 ]
 
 
-def test_given_every_field_when_created_then_get_returns_every_field(
+def test_created_conversation_is_returned_with_every_field(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     created = conversations.create(new("mine", agent_id="a1", metadata={"k": [1]}))
@@ -45,7 +45,7 @@ def test_given_every_field_when_created_then_get_returns_every_field(
         }
 
 
-def test_given_no_field_when_created_then_the_optional_ones_are_left_out(
+def test_conversation_without_optional_fields_omits_them(
     conversations: ConversationRepository,
 ) -> None:
     conversation_id = conversations.create().conversation.conversation_id
@@ -61,7 +61,7 @@ def test_given_no_field_when_created_then_the_optional_ones_are_left_out(
     }
 
 
-def test_when_ids_are_generated_then_they_have_the_documented_shape_and_differ(
+def test_generated_ids_are_unique_and_have_the_documented_shape(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     ids = {conversations.create().conversation.conversation_id for _ in range(50)}
@@ -70,7 +70,7 @@ def test_when_ids_are_generated_then_they_have_the_documented_shape_and_differ(
     assert all(re.fullmatch(r"agent-1795450845123-[a-z0-9]{11,}", one) for one in ids)
 
 
-def test_when_a_conversation_is_created_then_redis_holds_the_documented_keys(
+def test_conversation_is_stored_under_the_documented_keys(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))
@@ -86,7 +86,7 @@ def test_when_a_conversation_is_created_then_redis_holds_the_documented_keys(
 
 
 @pytest.mark.parametrize("client_object", CLIENT_OBJECTS)
-def test_given_a_clients_object_when_it_is_stored_then_it_comes_back_as_it_was(
+def test_metadata_and_tool_arguments_are_returned_unchanged(
     conversations: ConversationRepository, client_object: dict[str, Any]
 ) -> None:
     encoded = json_codec.encode(client_object)
@@ -108,7 +108,7 @@ def test_given_a_clients_object_when_it_is_stored_then_it_comes_back_as_it_was(
         assert one.message_count == 2
 
 
-def test_given_a_conversation_when_printed_then_nothing_that_was_said_shows(
+def test_repr_of_a_conversation_hides_its_content(
     conversations: ConversationRepository,
 ) -> None:
     conversations.create(new("mine", metadata={"note": "secret"}))

@@ -9,7 +9,7 @@ from sessions_store.errors import InvalidRequestError
 from tests.agent_conversations.store.records import new, said
 
 
-def test_given_a_cursor_of_something_else_when_used_then_it_is_refused(
+def test_foreign_or_altered_cursor_is_refused(
     conversations: ConversationRepository,
 ) -> None:
     for conversation_id in ("mine", "other"):
@@ -31,7 +31,7 @@ def test_given_a_cursor_of_something_else_when_used_then_it_is_refused(
 
 
 @pytest.mark.parametrize(("position", "order"), [(0, "desc"), (2, "asc"), (99, "asc")])
-def test_given_a_cursor_at_the_end_when_used_then_the_page_is_empty_and_the_last(
+def test_cursor_at_the_end_leads_to_an_empty_page(
     conversations: ConversationRepository, position: int, order: SortOrder
 ) -> None:
     conversations.create(new("mine"))

@@ -12,7 +12,7 @@ from agent_conversations.types import ConversationChanges
 from tests.agent_conversations.store.records import SORT_FIELDS, contents, listed_ids, new, said
 
 
-def test_given_a_conversation_when_deleted_then_no_key_of_it_is_left(
+def test_deleted_conversation_leaves_no_key(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine", agent_id="a", metadata={}))
@@ -24,7 +24,7 @@ def test_given_a_conversation_when_deleted_then_no_key_of_it_is_left(
     assert conversations.list().total == 0
 
 
-def test_given_two_conversations_when_one_is_deleted_then_the_other_stays(
+def test_delete_leaves_other_conversations_alone(
     conversations: ConversationRepository,
 ) -> None:
     for conversation_id in ("one", "one-more"):
@@ -38,7 +38,7 @@ def test_given_two_conversations_when_one_is_deleted_then_the_other_stays(
         assert listed_ids(conversations, sort_by=field) == ["one-more"]
 
 
-def test_given_a_deleted_conversation_when_it_is_used_then_no_key_comes_back(
+def test_use_of_a_deleted_conversation_restores_no_key(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))
@@ -59,7 +59,7 @@ def test_given_a_deleted_conversation_when_it_is_used_then_no_key_comes_back(
     assert list(raw_redis.scan_iter()) == []
 
 
-def test_given_a_deleted_conversation_when_created_again_then_nothing_of_the_old_one_is_in_it(
+def test_recreated_conversation_contains_nothing_of_the_deleted_one(
     conversations: ConversationRepository,
 ) -> None:
     conversations.create(new("mine", agent_id="old", metadata={"old": 1}))
@@ -74,7 +74,7 @@ def test_given_a_deleted_conversation_when_created_again_then_nothing_of_the_old
     assert not conversations.append_message("mine", said("new", messageId="m1")).replayed
 
 
-def test_given_messages_without_a_record_when_created_then_they_do_not_come_back(
+def test_creation_discards_messages_without_a_record(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))

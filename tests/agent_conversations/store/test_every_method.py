@@ -19,7 +19,7 @@ from sessions_store.redis.client import StoreClient, connection_options
 from tests.agent_conversations.store.records import listed_ids, new, said
 
 
-def test_given_no_conversation_when_used_then_it_is_not_found_and_none_comes_to_be(
+def test_missing_conversation_is_not_found_and_not_created(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     uses: list[Callable[[], object]] = [
@@ -37,7 +37,7 @@ def test_given_no_conversation_when_used_then_it_is_not_found_and_none_comes_to_
 
 
 @pytest.mark.parametrize("conversation_id", ["", "new", "a b", "a:b", "-a", "a\n", "é", "a" * 129])
-def test_given_an_id_that_cannot_be_one_when_used_then_it_is_refused(
+def test_invalid_conversation_id_is_refused(
     conversations: ConversationRepository, raw_redis: Redis, conversation_id: str
 ) -> None:
     uses: list[Callable[[], object]] = [
@@ -53,7 +53,7 @@ def test_given_an_id_that_cannot_be_one_when_used_then_it_is_refused(
     assert raw_redis.keys() == []
 
 
-def test_given_a_server_that_is_away_when_used_then_it_is_an_outage_and_never_not_found(
+def test_outage_raises_store_unavailable_error(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with EmbeddedServer(tmp_path_factory.mktemp("away")) as server:
@@ -77,7 +77,7 @@ def test_given_a_server_that_is_away_when_used_then_it_is_an_outage_and_never_no
     client.close()
 
 
-def test_given_a_newer_version_when_used_then_it_is_refused_and_left_alone(
+def test_record_of_a_newer_version_is_refused_and_unchanged(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     for conversation_id in ("newer", "today"):
@@ -100,7 +100,7 @@ def test_given_a_newer_version_when_used_then_it_is_refused_and_left_alone(
     assert raw_redis.exists(keys.messages_key("newer")) == 0
 
 
-def test_given_a_server_that_forgot_its_scripts_when_used_then_all_goes_on(
+def test_scripts_are_loaded_again_after_a_flush(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))

@@ -27,7 +27,7 @@ from tests.agent_conversations.store.threads import run_together
         ),
     ],
 )
-def test_given_a_message_when_it_is_sent_again_then_it_counts_once(
+def test_repeated_append_counts_once(
     conversations: ConversationRepository,
     clock: Traveller,
     first: dict[str, Any],
@@ -61,7 +61,7 @@ def test_given_a_message_when_it_is_sent_again_then_it_counts_once(
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_given_a_message_when_its_id_comes_with_other_content_then_it_is_a_conflict(
+def test_message_id_with_other_content_is_a_conflict(
     conversations: ConversationRepository, other: dict[str, Any]
 ) -> None:
     conversations.create(new("mine"))
@@ -76,7 +76,7 @@ def test_given_a_message_when_its_id_comes_with_other_content_then_it_is_a_confl
     assert contents(conversations.get("mine")) == ["Hello"]
 
 
-def test_given_an_idempotency_key_when_a_message_comes_again_then_it_counts_once(
+def test_append_repeated_under_its_idempotency_key_counts_once(
     conversations: ConversationRepository,
 ) -> None:
     conversations.create(new("mine"))
@@ -92,7 +92,7 @@ def test_given_an_idempotency_key_when_a_message_comes_again_then_it_counts_once
     assert (own.message_id, own.message_count, own.replayed) == ("m1", 2, False)
 
 
-def test_given_the_same_message_id_when_used_in_two_conversations_then_both_have_it(
+def test_two_conversations_may_use_the_same_message_id(
     conversations: ConversationRepository,
 ) -> None:
     for conversation_id in ("one", "other"):
@@ -101,7 +101,7 @@ def test_given_the_same_message_id_when_used_in_two_conversations_then_both_have
         assert not conversations.append_message(conversation_id, said(messageId="m1")).replayed
 
 
-def test_given_one_message_when_many_writers_repeat_it_at_once_then_it_counts_once(
+def test_concurrent_repetitions_of_an_append_count_once(
     real_store: StoreClient,
 ) -> None:
     conversations = ConversationRepository(real_store)
@@ -118,7 +118,7 @@ def test_given_one_message_when_many_writers_repeat_it_at_once_then_it_counts_on
     assert conversations.get("mine").message_count == 1
 
 
-def test_given_a_conversation_when_created_again_then_it_is_the_one_that_stands(
+def test_repeated_creation_returns_the_stored_conversation(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     wish = new("mine", agent_id="a", metadata={"x": 1, "y": 2})
@@ -141,7 +141,7 @@ def test_given_a_conversation_when_created_again_then_it_is_the_one_that_stands(
     "other", [{}, {"agent_id": "b"}, {"agent_id": "a", "metadata": {}}], ids=str
 )
 @pytest.mark.parametrize("handle", ["id", "key"])
-def test_given_a_conversation_when_its_handle_comes_with_other_content_then_it_is_a_conflict(
+def test_creation_handle_with_other_content_is_a_conflict(
     conversations: ConversationRepository, handle: str, other: dict[str, Any]
 ) -> None:
     conversation_id = "mine" if handle == "id" else None
@@ -155,7 +155,7 @@ def test_given_a_conversation_when_its_handle_comes_with_other_content_then_it_i
     assert conversations.list().total == 1
 
 
-def test_given_an_idempotency_key_when_a_creation_comes_again_then_it_counts_once(
+def test_creation_repeated_under_its_idempotency_key_counts_once(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     first = conversations.create(new(agent_id="a"), idempotency_key="k")
@@ -170,7 +170,7 @@ def test_given_an_idempotency_key_when_a_creation_comes_again_then_it_counts_onc
     assert all(86_000 < raw_redis.ttl(key) <= 86_400 for key in remembered)
 
 
-def test_given_one_creation_when_many_writers_repeat_it_at_once_then_it_counts_once(
+def test_concurrent_repetitions_of_a_creation_count_once(
     real_store: StoreClient,
 ) -> None:
     conversations = ConversationRepository(real_store)

@@ -19,7 +19,7 @@ from tests.agent_conversations.store.records import (
 from tests.agent_conversations.store.threads import run_together
 
 
-def test_given_listed_ids_without_a_record_when_listed_then_they_are_taken_off(
+def test_list_removes_orphaned_index_entries(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     for conversation_id in ("a", "b", "c", "d"):
@@ -33,9 +33,7 @@ def test_given_listed_ids_without_a_record_when_listed_then_they_are_taken_off(
     assert [sorted(members) for members in index_members(raw_redis)] == [[b"a", b"d"]] * 3
 
 
-def test_given_thousands_of_expired_ids_when_listed_then_all_are_taken_off(
-    store: StoreClient, raw_redis: Redis
-) -> None:
+def test_list_removes_thousands_of_expired_entries(store: StoreClient, raw_redis: Redis) -> None:
     conversations = ConversationRepository(store, retention_seconds=600)
     conversations.create(new("mine"))
     for key in keys.INDEX_KEYS:
@@ -48,7 +46,7 @@ def test_given_thousands_of_expired_ids_when_listed_then_all_are_taken_off(
     assert index_members(raw_redis) == [[b"mine"]] * 3
 
 
-def test_given_listed_members_that_can_be_no_ids_when_listed_then_they_are_taken_off(
+def test_list_removes_invalid_index_members(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("c-1"))
@@ -61,7 +59,7 @@ def test_given_listed_members_that_can_be_no_ids_when_listed_then_they_are_taken
     assert index_members(raw_redis) == [[b"c-1"]] * 3
 
 
-def test_given_listed_members_that_can_be_no_ids_when_ghosts_are_removed_then_they_are_too(
+def test_cleanup_removes_orphaned_entries_and_invalid_members(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("c-1"))
@@ -72,7 +70,7 @@ def test_given_listed_members_that_can_be_no_ids_when_ghosts_are_removed_then_th
     assert index_members(raw_redis) == [[b"c-1"]] * 3
 
 
-def test_given_a_conversation_missing_from_the_list_when_it_is_used_then_it_is_back(
+def test_every_use_lists_a_missing_conversation_again(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))
@@ -105,7 +103,7 @@ def test_given_a_conversation_missing_from_the_list_when_it_is_used_then_it_is_b
     ],
     ids=["get", "list_messages", "update", "append again", "create again", "index"],
 )
-def test_given_a_list_that_lost_a_conversation_when_it_is_used_then_it_is_back_as_it_was(
+def test_every_use_restores_the_scores_of_a_lost_index(
     conversations: ConversationRepository,
     raw_redis: Redis,
     use: Callable[[ConversationRepository], object],
@@ -122,7 +120,7 @@ def test_given_a_list_that_lost_a_conversation_when_it_is_used_then_it_is_back_a
     assert [raw_redis.zscore(key, "c-1") for key in keys.INDEX_KEYS] == [created, accessed, 2.0]
 
 
-def test_when_one_step_writes_record_and_list_then_their_order_of_access_never_differs(
+def test_record_and_index_agree_after_concurrent_uses(
     real_redis: Redis, real_store: StoreClient
 ) -> None:
     conversations = ConversationRepository(real_store)

@@ -17,7 +17,7 @@ COMMANDS = [*WRITES, *READS]
 
 
 @pytest.mark.parametrize("denied", COMMANDS)
-def test_given_a_command_that_fails_when_a_message_is_sent_again_then_it_is_there_once(
+def test_append_repeated_after_a_failed_command_counts_once(
     real_store: StoreClient, real_redis: Redis, denied: str
 ) -> None:
     conversations = ConversationRepository(real_store)
@@ -36,7 +36,7 @@ def test_given_a_command_that_fails_when_a_message_is_sent_again_then_it_is_ther
 
 
 @pytest.mark.parametrize("denied", COMMANDS)
-def test_given_a_command_that_fails_when_created_again_then_it_is_there_once_and_listed(
+def test_creation_repeated_after_a_failed_command_counts_once(
     real_store: StoreClient, real_redis: Redis, denied: str
 ) -> None:
     conversations = ConversationRepository(real_store)

@@ -12,7 +12,7 @@ from agent_conversations.types import ConversationChanges
 from tests.agent_conversations.store.records import NOW, SORT_FIELDS, new, said
 
 
-def test_given_time_passed_when_a_conversation_is_used_then_its_last_access_is_now(
+def test_every_use_moves_the_last_access_to_now(
     conversations: ConversationRepository, raw_redis: Redis, clock: Traveller
 ) -> None:
     conversations.create(new("mine"))
@@ -34,7 +34,7 @@ def test_given_time_passed_when_a_conversation_is_used_then_its_last_access_is_n
         assert raw_redis.zscore(keys.index_key("lastAccessedAt"), "mine") == now
 
 
-def test_given_time_passed_when_a_conversation_is_read_then_the_answer_shows_the_new_access(
+def test_get_returns_the_new_last_access(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     conversations.create(new("mine"))
@@ -43,7 +43,7 @@ def test_given_time_passed_when_a_conversation_is_read_then_the_answer_shows_the
     assert conversations.get("mine").last_accessed_at == "2026-11-23T16:20:46.123Z"
 
 
-def test_given_time_passed_when_listed_then_no_access_moves(
+def test_list_moves_no_last_access(
     conversations: ConversationRepository, raw_redis: Redis, clock: Traveller
 ) -> None:
     conversations.create(new("mine"))

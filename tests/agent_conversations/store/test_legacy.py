@@ -53,7 +53,7 @@ CONVERTED_MESSAGES = [
 
 
 @pytest.mark.parametrize("left_out", [[], ["conversationId"], ["lastAccessedAt"]], ids=str)
-def test_given_one_string_when_read_then_everything_in_it_is_there(
+def test_legacy_record_is_read_completely(
     conversations: ConversationRepository, raw_redis: Redis, clock: Traveller, left_out: list[str]
 ) -> None:
     write_legacy(
@@ -74,7 +74,7 @@ def test_given_one_string_when_read_then_everything_in_it_is_there(
     assert [message.message_id for message in found.messages] == ["m1", "m2", "legacy-2"]
 
 
-def test_given_one_string_with_little_in_it_when_read_then_the_rest_is_filled_in(
+def test_missing_fields_of_a_legacy_record_are_filled_in(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     messages = [{"role": "user", "content": text} for text in ("a", "b")]
@@ -90,7 +90,7 @@ def test_given_one_string_with_little_in_it_when_read_then_the_rest_is_filled_in
         assert (one.agent_id, one.metadata) == (None, None)
 
 
-def test_given_half_a_surrogate_pair_as_javascript_writes_it_when_read_then_it_is_replaced(
+def test_lone_surrogate_in_a_legacy_record_is_replaced(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     record = (
@@ -102,7 +102,7 @@ def test_given_half_a_surrogate_pair_as_javascript_writes_it_when_read_then_it_i
     assert conversations.get("c-1").messages[0].content == "caf\N{REPLACEMENT CHARACTER} 😀 \\ud83d"
 
 
-def test_given_one_string_when_it_was_accessed_then_it_is_listed(
+def test_reading_a_legacy_record_lists_it(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
@@ -117,7 +117,7 @@ def test_given_one_string_when_it_was_accessed_then_it_is_listed(
     assert raw_redis.zscore(keys.index_key("createdAt"), "older") == 1735689600000
 
 
-def test_given_one_string_in_the_list_when_listed_then_it_is_shown_and_left_as_it_is(
+def test_listed_legacy_record_is_shown_and_not_converted(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
@@ -131,7 +131,7 @@ def test_given_one_string_in_the_list_when_listed_then_it_is_shown_and_left_as_i
 
 
 @pytest.mark.parametrize("write", ["append", "update"])
-def test_given_one_string_when_first_written_then_it_is_converted_with_everything_in_it(
+def test_first_write_converts_a_legacy_record_completely(
     conversations: ConversationRepository, raw_redis: Redis, write: str
 ) -> None:
     write_legacy(raw_redis)
@@ -150,7 +150,7 @@ def test_given_one_string_when_first_written_then_it_is_converted_with_everythin
     assert answer["createdAt"] == "2025-01-01T00:00:00.000Z"
 
 
-def test_given_one_string_when_one_of_its_messages_comes_again_then_it_counts_once(
+def test_repeated_message_of_a_legacy_record_counts_once(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
@@ -163,7 +163,7 @@ def test_given_one_string_when_one_of_its_messages_comes_again_then_it_counts_on
         conversations.append_message("older", said("other", messageId="legacy-2"))
 
 
-def test_given_one_string_when_created_again_then_it_is_a_conflict_and_stays(
+def test_creation_over_a_legacy_record_is_a_conflict(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
@@ -174,7 +174,7 @@ def test_given_one_string_when_created_again_then_it_is_a_conflict_and_stays(
     assert conversations.get("older").message_count == 3
 
 
-def test_given_one_string_when_deleted_then_no_key_is_left(
+def test_deleted_legacy_record_leaves_no_key(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
@@ -185,7 +185,7 @@ def test_given_one_string_when_deleted_then_no_key_is_left(
     assert list(raw_redis.scan_iter()) == []
 
 
-def test_given_one_long_string_when_first_written_then_nothing_is_lost(
+def test_conversion_keeps_all_messages_of_a_long_legacy_record(
     real_redis: Redis, real_store: StoreClient
 ) -> None:
     conversations = ConversationRepository(real_store)
@@ -197,7 +197,7 @@ def test_given_one_long_string_when_first_written_then_nothing_is_lost(
     assert contents(conversations.get("older")) == [*map(str, range(3000)), "last"]
 
 
-def test_given_one_string_when_two_writers_convert_it_at_once_then_nothing_is_lost(
+def test_concurrent_conversions_of_a_legacy_record_lose_nothing(
     real_redis: Redis, real_store: StoreClient
 ) -> None:
     conversations = ConversationRepository(real_store)
@@ -216,7 +216,7 @@ def test_given_one_string_when_two_writers_convert_it_at_once_then_nothing_is_lo
         assert sorted(found[3:]) == ["x", "y"]
 
 
-def test_given_one_string_that_an_older_writer_replaces_when_converted_then_its_words_are_kept(
+def test_conversion_keeps_what_an_older_writer_stores_meanwhile(
     raw_redis: Redis,
 ) -> None:
     replaced = {

@@ -256,7 +256,7 @@ class Life(RuleBasedStateMachine):
             assert found.revision == there.revision
 
 
-def test_given_any_life_of_conversations_when_lived_then_the_store_is_as_the_model(
+def test_store_matches_the_model_after_any_operations(
     real_redis: Redis,
 ) -> None:
     class LifeOnTheServer(Life):

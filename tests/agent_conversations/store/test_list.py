@@ -34,7 +34,7 @@ _VALUES: dict[str, Callable[[StoredConversation], int]] = {
 
 @pytest.mark.parametrize("sort_order", SORT_ORDERS)
 @pytest.mark.parametrize("sort_by", SORT_FIELDS)
-def test_given_equal_values_when_paged_then_each_comes_once_ordered_by_value_and_id(
+def test_list_orders_by_value_then_id_across_pages(
     conversations: ConversationRepository,
     tied: list[StoredConversation],
     sort_by: SortBy,
@@ -60,7 +60,7 @@ def test_given_equal_values_when_paged_then_each_comes_once_ordered_by_value_and
 
 
 @pytest.mark.parametrize("offset", [12, 13, 10**17])
-def test_given_the_end_when_a_page_past_it_is_asked_for_then_it_is_empty_with_the_total(
+def test_page_past_the_end_is_empty_with_the_total(
     conversations: ConversationRepository, tied: list[StoredConversation], offset: int
 ) -> None:
     page = conversations.list(offset=offset)
@@ -69,7 +69,7 @@ def test_given_the_end_when_a_page_past_it_is_asked_for_then_it_is_empty_with_th
     assert page.total == len(tied)
 
 
-def test_given_no_conversation_when_listed_then_the_page_is_empty(
+def test_list_without_conversations_is_empty(
     conversations: ConversationRepository,
 ) -> None:
     page = conversations.list()
@@ -77,7 +77,7 @@ def test_given_no_conversation_when_listed_then_the_page_is_empty(
     assert (list(page.conversations), page.total) == ([], 0)
 
 
-def test_given_conversations_when_listed_without_a_wish_then_the_last_used_comes_first(
+def test_list_starts_with_the_last_accessed_conversation_by_default(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     for conversation_id in ("a", "b", "c"):

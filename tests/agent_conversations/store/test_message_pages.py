@@ -24,7 +24,7 @@ def _pages(
 @pytest.mark.parametrize("order", SORT_ORDERS)
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_given_messages_when_paged_then_each_comes_once_in_order(
+def test_message_pages_contain_each_message_once_in_order(
     conversations: ConversationRepository, count: int, limit: int, order: SortOrder
 ) -> None:
     conversations.create(new("mine"))
@@ -42,7 +42,7 @@ def test_given_messages_when_paged_then_each_comes_once_in_order(
 
 
 @pytest.mark.parametrize("order", SORT_ORDERS)
-def test_given_a_page_when_messages_come_before_the_next_then_none_is_skipped_or_repeated(
+def test_append_between_two_pages_skips_and_repeats_nothing(
     conversations: ConversationRepository, order: SortOrder
 ) -> None:
     conversations.create(new("mine"))

@@ -15,9 +15,7 @@ from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.store.records import new, said
 
 
-def test_given_a_retention_when_a_conversation_is_used_then_it_lives_on_from_then(
-    fake_redis: Redis, clock: Traveller
-) -> None:
+def test_every_use_restarts_the_retention(fake_redis: Redis, clock: Traveller) -> None:
     conversations = ConversationRepository(StoreClient(fake_redis), retention_seconds=60)
     conversations.create(new("mine"))
     uses: list[Callable[[], object]] = [
@@ -39,9 +37,7 @@ def test_given_a_retention_when_a_conversation_is_used_then_it_lives_on_from_the
     assert list(fake_redis.scan_iter()) == []
 
 
-def test_given_a_retention_when_only_listed_then_the_conversation_expires(
-    fake_redis: Redis, clock: Traveller
-) -> None:
+def test_list_does_not_restart_the_retention(fake_redis: Redis, clock: Traveller) -> None:
     conversations = ConversationRepository(StoreClient(fake_redis), retention_seconds=60)
     conversations.create(new("old"))
     clock.shift(40)
@@ -55,9 +51,7 @@ def test_given_a_retention_when_only_listed_then_the_conversation_expires(
     assert page.total == 1
 
 
-def test_given_a_retention_of_a_second_when_it_passed_then_nothing_is_left(
-    real_redis: Redis, real_store: StoreClient
-) -> None:
+def test_expired_conversation_leaves_no_key(real_redis: Redis, real_store: StoreClient) -> None:
     conversations = ConversationRepository(real_store, retention_seconds=1)
     conversations.create(new("mine"))
     conversations.append_message("mine", said())
@@ -75,7 +69,7 @@ def test_given_a_retention_of_a_second_when_it_passed_then_nothing_is_left(
     assert real_redis.keys() == []
 
 
-def test_given_a_retention_that_is_lifted_when_a_conversation_is_used_then_it_stays_for_ever(
+def test_use_after_a_lifted_retention_removes_the_expiry(
     store: StoreClient, raw_redis: Redis
 ) -> None:
     limited = ConversationRepository(store, retention_seconds=600)

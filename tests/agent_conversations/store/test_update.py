@@ -14,7 +14,7 @@ from tests.agent_conversations.store.records import contents, new, said
 from tests.agent_conversations.store.threads import run_together
 
 
-def test_given_fields_when_some_are_changed_then_the_others_stay(
+def test_update_changes_only_the_given_fields(
     conversations: ConversationRepository,
 ) -> None:
     conversations.create(new("mine", agent_id="a", metadata={"k": 1}))
@@ -34,7 +34,7 @@ def test_given_fields_when_some_are_changed_then_the_others_stay(
     assert found.created_at_ms == changed.created_at_ms
 
 
-def test_given_a_conversation_when_its_content_changes_then_its_revision_does_too(
+def test_every_change_of_content_changes_the_revision(
     conversations: ConversationRepository,
 ) -> None:
     revisions = [conversations.create(new("mine")).conversation.revision]
@@ -51,7 +51,7 @@ def test_given_a_conversation_when_its_content_changes_then_its_revision_does_to
     assert len(set(revisions)) == len(revisions)
 
 
-def test_given_a_conversation_when_it_is_only_read_then_its_revision_stays(
+def test_reads_and_repetitions_keep_the_revision(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     conversations.create(new("mine"))
@@ -67,7 +67,7 @@ def test_given_a_conversation_when_it_is_only_read_then_its_revision_stays(
     assert conversations.get("mine").revision == before
 
 
-def test_given_the_revision_that_stands_when_changed_then_it_is_done(
+def test_update_with_the_current_revision_succeeds(
     conversations: ConversationRepository,
 ) -> None:
     revision = conversations.create(new("mine")).conversation.revision
@@ -81,7 +81,7 @@ def test_given_the_revision_that_stands_when_changed_then_it_is_done(
 
 
 @pytest.mark.parametrize("kind", ["older", "none", "unknown", "part", "longer", "empty", "star"])
-def test_given_another_revision_when_changed_then_it_is_refused_and_nothing_changes(
+def test_update_with_another_revision_changes_nothing(
     conversations: ConversationRepository, kind: str
 ) -> None:
     older = conversations.create(new("mine", agent_id="a")).conversation.revision
@@ -104,7 +104,7 @@ def test_given_another_revision_when_changed_then_it_is_refused_and_nothing_chan
     assert (found.agent_id, found.revision) == ("a", before.revision)
 
 
-def test_given_one_revision_when_many_writers_change_it_at_once_then_one_succeeds(
+def test_only_one_of_concurrent_updates_of_a_revision_succeeds(
     real_store: StoreClient,
 ) -> None:
     conversations = ConversationRepository(real_store)

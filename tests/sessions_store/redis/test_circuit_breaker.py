@@ -10,7 +10,7 @@ from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.circuit_breaker import PATIENCE_SECONDS, PAUSE_SECONDS, CircuitBreaker
 
 
-def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
+def test_breaker_refuses_nobody_while_redis_replies() -> None:
     admission = CircuitBreaker(max_waiting=2)
 
     def ask(_: int) -> None:
@@ -25,7 +25,7 @@ def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
         list(threads.map(ask, range(32)))
 
 
-def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() -> None:
+def test_breaker_without_a_free_place_refuses_requests() -> None:
     admission = CircuitBreaker(max_waiting=1)
     hanging = threading.Event()
 
@@ -47,7 +47,7 @@ def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() ->
     admission.leave()
 
 
-def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> None:
+def test_breaker_opens_on_a_timeout_and_closes_on_a_reply() -> None:
     admission = CircuitBreaker(max_waiting=8)
     admission.enter()
     admission.timed_out()
@@ -64,7 +64,7 @@ def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> 
     admission.enter()
 
 
-def test_who_waits_for_a_place_is_refused_when_a_timeout_comes() -> None:
+def test_waiting_request_is_refused_when_the_breaker_opens() -> None:
     admission = CircuitBreaker(max_waiting=1)
     admission.enter()
     with ThreadPoolExecutor(1) as threads:
