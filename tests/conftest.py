@@ -1,4 +1,4 @@
-"""What every test may ask for: a store over fakeredis and over the bundled server."""
+"""Fixtures shared by all tests: a store over fakeredis and over the bundled server."""
 
 from collections.abc import Iterator
 
@@ -41,7 +41,7 @@ def fake_redis() -> Iterator[Redis]:
 
 @pytest.fixture(params=["fake", "real"])
 def raw_redis(request: pytest.FixtureRequest) -> Redis:
-    """The plain client under ``store``, for what a test writes and looks at directly."""
+    """The plain client under ``store``, for what a test writes and reads directly."""
     client: Redis = request.getfixturevalue(f"{request.param}_redis")
     return client
 

@@ -1,4 +1,4 @@
-"""A session's token stays in Redis: it is looked for everywhere else."""
+"""A session's token is stored in Redis, and is shown nowhere else."""
 
 import io
 import logging
@@ -30,7 +30,7 @@ SESSION = {
     "sessionId": "sess-1",
     "metadata": {"secret": MARK},
 }
-# Each is refused at another place on its way.
+# Each is refused at another step of the request.
 REFUSED = [
     {**SESSION, "sessionPayload": {"wsUrl": f"https://{MARK}"}, "sessionUrl": f"https://{MARK}"},
     {"sessionId": MARK},
@@ -61,7 +61,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def send_everything(client: Client) -> Iterator[bytes]:
-    """Yield every answer that the service gives about a marked session, errors included."""
+    """Yield the body of every response about a marked session, errors included."""
     path = f"{API}/{ID}/session"
     for body in [*REFUSED, SESSION]:
         yield client.post(path, body, "application/json").content
@@ -93,10 +93,10 @@ def test_requests_below_cover_every_route() -> None:
 def test_no_response_and_no_log_line_shows_the_token(
     real_service: Redis, client: Client, log: io.StringIO
 ) -> None:
-    answers = list(send_everything(client))
+    bodies = list(send_everything(client))
 
     assert MARK.encode() in real_service.get(f"elevenlabs:session:{ID}")  # type: ignore[operator]  # bytes
-    assert not [answer for answer in answers if MARK.encode() in answer]
+    assert not [body for body in bodies if MARK.encode() in body]
     assert MARK not in log.getvalue()
 
 
@@ -112,7 +112,7 @@ def test_token_stays_hidden_while_redis_is_unavailable(
     services.forget()
     away = list(send_everything(client))
 
-    assert not [answer for answer in denied + away if MARK.encode() in answer]
+    assert not [body for body in denied + away if MARK.encode() in body]
     assert b"store_unavailable" in b"".join(denied)
     assert b"store_unavailable" in b"".join(away)
     assert MARK not in log.getvalue()
@@ -121,12 +121,12 @@ def test_token_stays_hidden_while_redis_is_unavailable(
 def test_token_stays_hidden_when_the_record_is_corrupt(
     real_service: Redis, client: Client, log: io.StringIO
 ) -> None:
-    answers = []
+    bodies = []
     for broken in (f'{{"wsUrl": "{MARK}', f'["{MARK}"]', f'{{"sessionPayload": "{MARK}"}}'):
         real_service.set(f"elevenlabs:session:{ID}", broken)
-        answers += list(send_everything(client))[-18:]
+        bodies += list(send_everything(client))[-18:]
 
-    assert not [answer for answer in answers if MARK.encode() in answer]
+    assert not [body for body in bodies if MARK.encode() in body]
     assert MARK not in log.getvalue()
 
 

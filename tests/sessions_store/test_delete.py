@@ -11,7 +11,7 @@ from tests.sessions_store.records import ID, session
 
 
 class InterruptedStore(StoreClient):
-    """Lets another writer act once, right after a key was looked at."""
+    """Lets another writer act once, right after a key was read."""
 
     def __init__(self, redis: Redis, intrude: Callable[[], object]) -> None:
         super().__init__(redis)

@@ -1,4 +1,4 @@
-"""Sessions at rest: what is readable in Redis, and by whom."""
+"""Sessions encrypted at rest: what is readable in Redis, and with which keys."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The commands that operators call: what they print, and how they end."""
+"""The management commands: what they print, and with which status they exit."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Conversations and messages that tests write, and what they read of them."""
+"""Conversations and messages that tests store, and what they read back."""
 
 import json
 from typing import Any, get_args

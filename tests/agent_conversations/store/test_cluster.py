@@ -36,7 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         deadline = time.monotonic() + 20
         while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-            assert time.monotonic() < deadline, "the cluster does not come up"
+            assert time.monotonic() < deadline, "the cluster did not start"
             time.sleep(0.02)
         yield client
         client.close()
@@ -86,7 +86,7 @@ def test_lost_index_of_a_cluster_can_be_rebuilt(
     for conversation_id in ("a", "b"):
         conversations.create(new(conversation_id))
     cluster.delete(*keys.INDEX_KEYS)
-    cluster.zadd(keys.index_key("createdAt"), {"ghost": 1})
+    cluster.zadd(keys.index_key("createdAt"), {"orphan": 1})
 
     for batch in conversations.scan_ids():
         for conversation_id in batch:

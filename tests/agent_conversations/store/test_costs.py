@@ -1,4 +1,4 @@
-"""The figures that are counts: commands and round trips a request, bytes a message."""
+"""What an operation costs: commands and round trips a request, bytes a message."""
 
 from collections.abc import Callable
 from typing import Any

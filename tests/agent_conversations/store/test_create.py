@@ -1,4 +1,4 @@
-"""Creating a conversation, and what of it comes back."""
+"""Creating a conversation, and how it is stored and returned."""
 
 import json
 import re
@@ -101,9 +101,9 @@ def test_metadata_and_tool_arguments_are_returned_unchanged(
     found = [conversations.get("created"), conversations.get("updated")]
 
     for one in [*found, *conversations.list().conversations]:
-        answer = json_codec.decode(one.to_json())
-        assert json_codec.encode(answer["metadata"]) == encoded
-        assert json_codec.encode(answer["messages"][0]["toolArgs"]) == encoded
+        response = json_codec.decode(one.to_json())
+        assert json_codec.encode(response["metadata"]) == encoded
+        assert json_codec.encode(response["messages"][0]["toolArgs"]) == encoded
         assert json_codec.encode(one.messages[0].tool_args) == encoded
         assert one.message_count == 2
 

@@ -1,4 +1,4 @@
-"""What every method of the repository keeps to."""
+"""Rules that hold for every method of the repository."""
 
 from collections.abc import Callable
 

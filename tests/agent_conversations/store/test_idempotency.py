@@ -18,12 +18,14 @@ from tests.agent_conversations.store.threads import run_together
     ("first", "again"),
     [
         pytest.param({}, {}, id="no time"),
-        pytest.param({"timestamp": NOW}, {"timestamp": NOW}, id="the same time"),
-        pytest.param({"timestamp": NOW}, {}, id="the time left out"),
+        pytest.param({"timestamp": NOW}, {"timestamp": NOW}, id="same time"),
+        pytest.param({"timestamp": NOW}, {}, id="omitted time"),
         pytest.param({"timestamp": NOW}, {"timestamp": "2026-11-23T17:20:45.123+01:00"}, id="zone"),
-        pytest.param({}, {"source": "text"}, id="the default spelled out"),
+        pytest.param({}, {"source": "text"}, id="explicit default"),
         pytest.param(
-            {"toolArgs": {"a": 1, "b": 2}}, {"toolArgs": {"b": 2, "a": 1}}, id="keys turned"
+            {"toolArgs": {"a": 1, "b": 2}},
+            {"toolArgs": {"b": 2, "a": 1}},
+            id="other key order",
         ),
     ],
 )
@@ -121,8 +123,8 @@ def test_concurrent_repetitions_of_an_append_count_once(
 def test_repeated_creation_returns_the_stored_conversation(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
-    wish = new("mine", agent_id="a", metadata={"x": 1, "y": 2})
-    conversations.create(wish)
+    request = new("mine", agent_id="a", metadata={"x": 1, "y": 2})
+    conversations.create(request)
     conversations.append_message("mine", said())
     changed = conversations.update("mine", ConversationChanges(agent_id="b", metadata=None))
     clock.shift(5)

@@ -1,4 +1,4 @@
-"""The index of the list: kept in step with the records, and healed."""
+"""The index: in step with the records, and repaired where it is not."""
 
 from collections.abc import Callable
 
@@ -64,7 +64,7 @@ def test_cleanup_removes_orphaned_entries_and_invalid_members(
 ) -> None:
     conversations.create(new("c-1"))
     for key in keys.INDEX_KEYS:
-        raw_redis.zadd(key, {b"\xff\xfe": 1, b"an id": 2, b"ghost": 3})
+        raw_redis.zadd(key, {b"\xff\xfe": 1, b"an id": 2, b"orphan": 3})
 
     assert sum(conversations.remove_ghosts()) == 3
     assert index_members(raw_redis) == [[b"c-1"]] * 3

@@ -1,4 +1,4 @@
-"""A script that the server breaks off in its middle: repeated with its handle, it counts once."""
+"""A script that fails in its middle: repeated with its handle, it counts once."""
 
 import contextlib
 

@@ -143,11 +143,11 @@ def test_first_write_converts_a_legacy_record_completely(
         conversations.update("older", ConversationChanges(metadata={}))
 
     assert raw_redis.type(keys.conversation_key("older")) == b"hash"
-    answer = json_codec.decode(conversations.get("older").to_json())
-    assert answer["messages"][:3] == CONVERTED_MESSAGES
-    assert len(answer["messages"]) == (4 if write == "append" else 3)
-    assert answer["metadata"] == (LEGACY_RECORD["metadata"] if write == "append" else {})
-    assert answer["createdAt"] == "2025-01-01T00:00:00.000Z"
+    response = json_codec.decode(conversations.get("older").to_json())
+    assert response["messages"][:3] == CONVERTED_MESSAGES
+    assert len(response["messages"]) == (4 if write == "append" else 3)
+    assert response["metadata"] == (LEGACY_RECORD["metadata"] if write == "append" else {})
+    assert response["createdAt"] == "2025-01-01T00:00:00.000Z"
 
 
 def test_repeated_message_of_a_legacy_record_counts_once(
@@ -225,14 +225,14 @@ def test_conversion_keeps_what_an_older_writer_stores_meanwhile(
     }
 
     class InterruptedStore(StoreClient):
-        """Lets an older writer write once, right after the record was first looked at."""
+        """Lets an older writer write once, right after the record was first read."""
 
-        looks = 0
+        reads = 0
 
         def call(self, command: Callable[[Redis], Any], *, repeatable: bool = True) -> Any:
             found = super().call(command, repeatable=repeatable)
-            self.looks += 1
-            if self.looks == 1:
+            self.reads += 1
+            if self.reads == 1:
                 write_legacy(raw_redis, replaced)
             return found
 

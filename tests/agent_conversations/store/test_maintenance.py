@@ -68,7 +68,7 @@ def test_reindex_removes_orphaned_index_entries(
 ) -> None:
     fill(conversations, 3)
     for key in keys.INDEX_KEYS:
-        raw_redis.zadd(key, {"ghost": 1.0})
+        raw_redis.zadd(key, {"orphan": 1.0})
 
     result = reindex(conversations, ignore)
 

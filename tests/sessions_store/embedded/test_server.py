@@ -212,7 +212,7 @@ def test_server_starts_over_the_socket_of_a_crashed_one(
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or a zombie that only its parent has yet to collect."""
+    """Whether a process is gone, or a zombie that only its parent has yet to collect."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

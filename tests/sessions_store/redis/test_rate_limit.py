@@ -1,4 +1,4 @@
-"""The limit of session registrations: exact, however many ask at once."""
+"""The rate limit of session registrations: exact under concurrency."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Whether a server is fit to keep conversations, asked of real servers."""
+"""Server checks, run against real servers."""
 
 from pathlib import Path
 
