@@ -2,13 +2,11 @@
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import Client
-from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
@@ -101,15 +99,13 @@ def test_no_response_and_no_log_line_shows_the_token(
 
 
 def test_token_stays_hidden_while_redis_is_unavailable(
-    real_service: Redis, client: Client, log: io.StringIO, settings: Settings
+    real_service: Redis, client: Client, log: io.StringIO, point_at: Callable[[str], None]
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
     real_service.execute_command("ACL", "SETUSER", "default", "-evalsha", "-set", "-script")  # type: ignore[no-untyped-call]  # redis-py's
     denied = list(send_everything(client))
     real_service.execute_command("ACL", "SETUSER", "default", "+@all")  # type: ignore[no-untyped-call]  # redis-py's
-    default = {**django_settings.CACHES["default"], "LOCATION": "unix:///nowhere.sock"}
-    settings.CACHES = {"default": default}
-    services.forget()
+    point_at("unix:///nowhere.sock")
     away = list(send_everything(client))
 
     assert not [body for body in denied + away if MARK.encode() in body]

@@ -9,20 +9,15 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from tests.sessions_store.records import ID, session
 
+Interrupted = Callable[[Callable[[], object]], SessionRepository]
 
-class InterruptedStore(StoreClient):
-    """Lets another writer act once, right after a key was read."""
 
-    def __init__(self, redis: Redis, intrude: Callable[[], object]) -> None:
-        super().__init__(redis)
-        self._intrude: Callable[[], object] | None = intrude
-
-    def get(self, key: str) -> bytes | None:
-        found = super().get(key)
-        if self._intrude is not None:
-            self._intrude()
-            self._intrude = None
-        return found
+@pytest.fixture
+def interrupted_sessions(
+    interrupted_store: Callable[[Callable[[], object]], StoreClient],
+) -> Interrupted:
+    """Make a repository in which another writer acts right after the stored session was read."""
+    return lambda intrude: SessionRepository(interrupted_store(intrude))
 
 
 def test_delete_leaves_other_sessions_alone(
@@ -76,12 +71,10 @@ def test_delete_by_id_returns_false_without_a_session(
 
 
 def test_delete_by_id_keeps_a_session_registered_meanwhile(
-    raw_redis: Redis, sessions: SessionRepository
+    sessions: SessionRepository, interrupted_sessions: Interrupted
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))
-    interrupted = SessionRepository(
-        InterruptedStore(raw_redis, lambda: sessions.set(ID, session(sessionId="theirs")))
-    )
+    interrupted = interrupted_sessions(lambda: sessions.set(ID, session(sessionId="theirs")))
 
     assert not interrupted.delete(ID, "mine")
 
@@ -91,11 +84,11 @@ def test_delete_by_id_keeps_a_session_registered_meanwhile(
 
 
 def test_delete_by_id_removes_its_session_stored_again_meanwhile(
-    raw_redis: Redis, sessions: SessionRepository
+    sessions: SessionRepository, interrupted_sessions: Interrupted
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))
-    interrupted = SessionRepository(
-        InterruptedStore(raw_redis, lambda: sessions.set(ID, session(sessionId="mine", new=True)))
+    interrupted = interrupted_sessions(
+        lambda: sessions.set(ID, session(sessionId="mine", new=True))
     )
 
     assert interrupted.delete(ID, "mine")
@@ -104,9 +97,9 @@ def test_delete_by_id_removes_its_session_stored_again_meanwhile(
 
 
 def test_delete_by_id_returns_false_for_a_session_removed_meanwhile(
-    raw_redis: Redis, sessions: SessionRepository
+    sessions: SessionRepository, interrupted_sessions: Interrupted
 ) -> None:
     sessions.set(ID, session(sessionId="mine"))
-    interrupted = SessionRepository(InterruptedStore(raw_redis, lambda: sessions.delete(ID)))
+    interrupted = interrupted_sessions(lambda: sessions.delete(ID))
 
     assert not interrupted.delete(ID, "mine")

@@ -7,7 +7,6 @@ import pytest
 from redis import Redis
 from time_machine import Traveller
 
-from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from tests.sessions_store.records import ID, KEY, session
 
@@ -24,12 +23,11 @@ def test_new_session_expires_in_ten_minutes(sessions: SessionRepository, raw_red
 
 
 def test_value_and_expiry_are_written_by_one_command(
-    real_redis: Redis, real_store: StoreClient
+    real_redis: Redis, real_sessions: SessionRepository
 ) -> None:
-    sessions = SessionRepository(real_store)
     real_redis.config_resetstat()
 
-    sessions.set(ID, session())
+    real_sessions.set(ID, session())
 
     sent = real_redis.info("commandstats")
     written = {name: stats["calls"] for name, stats in sent.items() if "config" not in name}
@@ -37,28 +35,28 @@ def test_value_and_expiry_are_written_by_one_command(
     assert real_redis.ttl(KEY) > 590
 
 
-def test_session_is_gone_after_ten_minutes(fake_redis: Redis, clock: Traveller) -> None:
-    sessions = SessionRepository(StoreClient(fake_redis))
-    sessions.set(ID, session())
+def test_session_is_gone_after_ten_minutes(
+    fake_redis: Redis, clock: Traveller, fake_sessions: SessionRepository
+) -> None:
+    fake_sessions.set(ID, session())
     clock.shift(599)
-    assert sessions.get(ID) is not None
+    assert fake_sessions.get(ID) is not None
 
     clock.shift(1.001)
 
-    assert sessions.get(ID) is None
+    assert fake_sessions.get(ID) is None
     assert fake_redis.keys() == []
 
 
 def test_session_is_gone_after_a_lifetime_of_its_own(
-    real_redis: Redis, real_store: StoreClient
+    real_redis: Redis, real_sessions: SessionRepository
 ) -> None:
-    sessions = SessionRepository(real_store)
-    stored = sessions.set(ID, session(), ttl_seconds=1)
+    stored = real_sessions.set(ID, session(), ttl_seconds=1)
     assert stored.ttl == 1
 
     _wait_until(lambda: real_redis.exists(KEY) == 0)
 
-    assert sessions.get(ID) is None
+    assert real_sessions.get(ID) is None
 
 
 def test_storing_a_session_again_restarts_its_lifetime(
@@ -100,14 +98,15 @@ def test_touch_extends_the_lifetime_and_changes_nothing_else(
     assert raw_redis.get(KEY) == before
 
 
-def test_touch_does_not_restore_an_expired_session(fake_redis: Redis, clock: Traveller) -> None:
-    sessions = SessionRepository(StoreClient(fake_redis))
-    sessions.set(ID, session())
+def test_touch_does_not_restore_an_expired_session(
+    fake_sessions: SessionRepository, clock: Traveller
+) -> None:
+    fake_sessions.set(ID, session())
     clock.shift(600.001)
 
-    assert not sessions.touch(ID)
+    assert not fake_sessions.touch(ID)
 
-    assert sessions.get(ID) is None
+    assert fake_sessions.get(ID) is None
 
 
 def test_touch_does_not_create_a_session(sessions: SessionRepository, raw_redis: Redis) -> None:

@@ -7,7 +7,6 @@ import pytest
 from redis import Redis
 from time_machine import Traveller
 
-from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSessionStatus
 from tests.sessions_store.records import ID, KEY, OTHER_URL, URL, write_raw
@@ -30,12 +29,11 @@ def test_record_without_times_takes_its_expiry_from_redis(
 
 
 def test_status_derives_a_missing_creation_time_from_the_expiry(
-    fake_redis: Redis, clock: Traveller
+    fake_redis: Redis, clock: Traveller, fake_sessions: SessionRepository
 ) -> None:
-    sessions = SessionRepository(StoreClient(fake_redis))
     write_raw(fake_redis, {"sessionPayload": {}, "wsUrl": URL})
 
-    found = sessions.get(ID)
+    found = fake_sessions.get(ID)
 
     assert found is not None
     now_ms = time.time_ns() // 1_000_000

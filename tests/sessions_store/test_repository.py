@@ -10,7 +10,7 @@ from time_machine import Traveller
 
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import InvalidRequestError, StoreUnavailableError
-from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
 from sessions_store.wire import json_codec
@@ -159,13 +159,11 @@ def test_invalid_conversation_id_is_refused(
 
 
 def test_outage_raises_store_unavailable_error(
-    tmp_path_factory: pytest.TempPathFactory,
+    stoppable_server: EmbeddedServer, stoppable_store: StoreClient
 ) -> None:
-    folder = tmp_path_factory.mktemp("away")
-    with EmbeddedServer(folder) as server:
-        client = Redis.from_url(server.url, **connection_options())
-        sessions = SessionRepository(StoreClient(client))
-        sessions.set(ID, session(sessionId="mine"))
+    sessions = SessionRepository(stoppable_store)
+    sessions.set(ID, session(sessionId="mine"))
+    stoppable_server.stop()
 
     uses: list[Callable[[], object]] = [
         lambda: sessions.set(ID, session()),
@@ -177,4 +175,3 @@ def test_outage_raises_store_unavailable_error(
     for use in uses:
         with pytest.raises(StoreUnavailableError):
             use()
-    client.close()

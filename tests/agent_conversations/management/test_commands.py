@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from io import StringIO
 
 import pytest
@@ -11,7 +12,6 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from agent_conversations import services
 from config.env import PROJECT_DIR
 from tests.agent_conversations.store.records import LEGACY_RECORD, write_legacy
 
@@ -56,17 +56,16 @@ def test_import_conversations_refuses_a_list_key_of_another_type(real_service: R
         run("import_conversations", "--list-key", "no-set")
 
 
-def test_every_command_reports_an_unavailable_redis(settings: Settings) -> None:
+def test_every_command_reports_an_unavailable_redis(
+    settings: Settings, point_at: Callable[[str], None]
+) -> None:
     url = "redis://me:word@127.0.0.1:1/0"
     settings.REDIS_URL = url
-    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": url}}
-    services.forget()
+    point_at(url)
 
     for command in ("reindex", "find_corrupt", "check_redis", "import_conversations"):
         with pytest.raises(CommandError, match=r"Redis at redis://127\.0\.0\.1:1/0 does not"):
             run(command)
-
-    services.forget()
 
 
 @pytest.mark.parametrize("command", ["reindex", "find_corrupt", "check_redis"])

@@ -54,24 +54,23 @@ def test_append_fills_in_id_timestamp_and_source(
 
 
 def test_concurrent_appends_keep_every_message_once_in_writer_order(
-    real_store: StoreClient,
+    real_conversations: ConversationRepository,
 ) -> None:
-    conversations = ConversationRepository(real_store)
-    conversations.create(new("mine"))
+    real_conversations.create(new("mine"))
     writers, each = 8, 60
 
     def write(writer: int) -> None:
         for number in range(each):
-            conversations.append_message("mine", said(f"{writer}:{number}"))
+            real_conversations.append_message("mine", said(f"{writer}:{number}"))
 
     run_together(*(partial(write, writer) for writer in range(writers)))
 
-    found = contents(conversations.get("mine"))
+    found = contents(real_conversations.get("mine"))
     assert len(found) == len(set(found)) == writers * each
     for writer in range(writers):
         own = [text for text in found if text.startswith(f"{writer}:")]
         assert own == [f"{writer}:{number}" for number in range(each)]
-    page = conversations.list(sort_by="messageCount").conversations
+    page = real_conversations.list(sort_by="messageCount").conversations
     assert [one.message_count for one in page] == [writers * each]
 
 

@@ -8,10 +8,11 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
+from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
+from tests.agent_conversations.store.records import new, said
 
 SESSION = AgentSession(session_payload={"wsUrl": "wss://host"}, ws_url="wss://host")
 
@@ -50,8 +51,8 @@ def commands_of(redis: Redis, action: Callable[[], object]) -> int:
 def repositories(real_store: StoreClient) -> tuple[ConversationRepository, SessionRepository]:
     conversations, sessions = ConversationRepository(real_store), SessionRepository(real_store)
     # Load the scripts, once and for all.
-    conversations.create(NewConversation(conversation_id="c-1"))
-    conversations.append_message("c-1", AgentMessage(role="user", content="hello"))
+    conversations.create(new("c-1"))
+    conversations.append_message("c-1", said("hello"))
     conversations.get("c-1")
     conversations.list_messages("c-1")
     conversations.update("c-1", ConversationChanges(agent_id="a"))
@@ -67,9 +68,7 @@ def repositories(real_store: StoreClient) -> tuple[ConversationRepository, Sessi
     [
         lambda conversations, _: conversations.get("c-1"),
         lambda conversations, _: conversations.create(),
-        lambda conversations, _: conversations.append_message(
-            "c-1", AgentMessage(role="user", content="hello")
-        ),
+        lambda conversations, _: conversations.append_message("c-1", said("hello")),
         lambda conversations, _: conversations.list_messages("c-1"),
         lambda conversations, _: conversations.update("c-1", ConversationChanges(agent_id="b")),
         lambda _, sessions: sessions.set("c-1", SESSION),
@@ -118,10 +117,10 @@ def test_message_of_200_bytes_takes_at_most_300_bytes(
     repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis, count: int
 ) -> None:
     conversations, _ = repositories
-    conversations.append_message("c-1", AgentMessage(role="user", content="x"))
+    conversations.append_message("c-1", said("x"))
     length = len(conversations.get("c-1").messages_json[-1])
-    message = AgentMessage(role="user", content="x" * (200 - length + 1))
-    conversations.create(NewConversation(conversation_id="c-2"))
+    message = said("x" * (200 - length + 1))
+    conversations.create(new("c-2"))
     before = memory_of(real_redis, "c-2")
 
     for _ in range(count):
@@ -135,7 +134,7 @@ def test_traffic_of_an_append_does_not_grow_with_the_conversation(
     repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis
 ) -> None:
     conversations, _ = repositories
-    message = AgentMessage(role="user", content="x" * 100)
+    message = said("x" * 100)
 
     def sent_and_received() -> int:
         before = real_redis.info("stats")

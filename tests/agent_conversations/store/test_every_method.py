@@ -15,7 +15,7 @@ from sessions_store.errors import (
     StoreUnavailableError,
     UnsupportedRecordVersionError,
 )
-from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.store.records import listed_ids, new, said
 
 
@@ -54,12 +54,11 @@ def test_invalid_conversation_id_is_refused(
 
 
 def test_outage_raises_store_unavailable_error(
-    tmp_path_factory: pytest.TempPathFactory,
+    stoppable_server: EmbeddedServer, stoppable_store: StoreClient
 ) -> None:
-    with EmbeddedServer(tmp_path_factory.mktemp("away")) as server:
-        client = Redis.from_url(server.url, **connection_options())
-        conversations = ConversationRepository(StoreClient(client))
-        conversations.create(new("mine"))
+    conversations = ConversationRepository(stoppable_store)
+    conversations.create(new("mine"))
+    stoppable_server.stop()
 
     uses: list[Callable[[], object]] = [
         conversations.create,
@@ -74,7 +73,6 @@ def test_outage_raises_store_unavailable_error(
     for use in uses:
         with pytest.raises(StoreUnavailableError):
             use()
-    client.close()
 
 
 def test_record_of_a_newer_version_is_refused_and_unchanged(

@@ -9,7 +9,6 @@ from time_machine import Traveller
 from agent_conversations.errors import ConversationExistsError, MessageConflictError
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, ConversationChanges
-from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.store.records import NOW, contents, new, said
 from tests.agent_conversations.store.threads import run_together
 
@@ -104,20 +103,19 @@ def test_two_conversations_may_use_the_same_message_id(
 
 
 def test_concurrent_repetitions_of_an_append_count_once(
-    real_store: StoreClient,
+    real_conversations: ConversationRepository,
 ) -> None:
-    conversations = ConversationRepository(real_store)
-    conversations.create(new("mine"))
+    real_conversations.create(new("mine"))
     replayed = []
 
     def write() -> None:
-        added = conversations.append_message("mine", said(messageId="m1"))
+        added = real_conversations.append_message("mine", said(messageId="m1"))
         replayed.append(added.replayed)
 
     run_together(*[write] * 8)
 
     assert sorted(replayed) == [False] + [True] * 7
-    assert conversations.get("mine").message_count == 1
+    assert real_conversations.get("mine").message_count == 1
 
 
 def test_repeated_creation_returns_the_stored_conversation(
@@ -173,16 +171,15 @@ def test_creation_repeated_under_its_idempotency_key_counts_once(
 
 
 def test_concurrent_repetitions_of_a_creation_count_once(
-    real_store: StoreClient,
+    real_conversations: ConversationRepository,
 ) -> None:
-    conversations = ConversationRepository(real_store)
     created = []
 
     def create() -> None:
-        created.append(conversations.create(new(agent_id="a"), idempotency_key="k"))
+        created.append(real_conversations.create(new(agent_id="a"), idempotency_key="k"))
 
     run_together(*[create] * 8)
 
     assert sorted(one.replayed for one in created) == [False] + [True] * 7
     assert len({one.conversation.conversation_id for one in created}) == 1
-    assert conversations.list().total == 1
+    assert real_conversations.list().total == 1

@@ -121,15 +121,14 @@ def test_every_use_restores_the_scores_of_a_lost_index(
 
 
 def test_record_and_index_agree_after_concurrent_uses(
-    real_redis: Redis, real_store: StoreClient
+    real_redis: Redis, real_conversations: ConversationRepository
 ) -> None:
-    conversations = ConversationRepository(real_store)
-    conversations.create(new("mine"))
+    real_conversations.create(new("mine"))
 
     def use() -> None:
         for _ in range(20):
-            conversations.append_message("mine", said())
-            conversations.get("mine")
+            real_conversations.append_message("mine", said())
+            real_conversations.get("mine")
 
     run_together(*[use] * 4)
 

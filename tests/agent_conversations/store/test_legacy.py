@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -186,59 +185,46 @@ def test_deleted_legacy_record_leaves_no_key(
 
 
 def test_conversion_keeps_all_messages_of_a_long_legacy_record(
-    real_redis: Redis, real_store: StoreClient
+    real_redis: Redis, real_conversations: ConversationRepository
 ) -> None:
-    conversations = ConversationRepository(real_store)
     messages = [{"role": "user", "content": str(number)} for number in range(3000)]
     write_legacy(real_redis, {**LEGACY_RECORD, "messages": messages})
 
-    conversations.append_message("older", said("last"))
+    real_conversations.append_message("older", said("last"))
 
-    assert contents(conversations.get("older")) == [*map(str, range(3000)), "last"]
+    assert contents(real_conversations.get("older")) == [*map(str, range(3000)), "last"]
 
 
 def test_concurrent_conversions_of_a_legacy_record_lose_nothing(
-    real_redis: Redis, real_store: StoreClient
+    real_redis: Redis, real_conversations: ConversationRepository
 ) -> None:
-    conversations = ConversationRepository(real_store)
     for number in range(30):
         name = f"older-{number}"
         write_legacy(real_redis, {**LEGACY_RECORD, "conversationId": name}, name)
 
         run_together(
-            partial(conversations.append_message, name, said("x", messageId="x")),
-            partial(conversations.append_message, name, said("y", messageId="y")),
-            partial(conversations.get, name),
+            partial(real_conversations.append_message, name, said("x", messageId="x")),
+            partial(real_conversations.append_message, name, said("y", messageId="y")),
+            partial(real_conversations.get, name),
         )
 
-        found = contents(conversations.get(name))
+        found = contents(real_conversations.get(name))
         assert found[:3] == ["one", "", "three"]
         assert sorted(found[3:]) == ["x", "y"]
 
 
 def test_conversion_keeps_what_an_older_writer_stores_meanwhile(
+    conversations: ConversationRepository,
     raw_redis: Redis,
+    interrupted_store: Callable[[Callable[[], object]], StoreClient],
 ) -> None:
-    replaced = {
-        **LEGACY_RECORD,
-        "messages": [*LEGACY_RECORD["messages"], {"role": "user", "content": "late"}],
-    }
-
-    class InterruptedStore(StoreClient):
-        """Lets an older writer write once, right after the record was first read."""
-
-        reads = 0
-
-        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = True) -> Any:
-            found = super().call(command, repeatable=repeatable)
-            self.reads += 1
-            if self.reads == 1:
-                write_legacy(raw_redis, replaced)
-            return found
-
+    late = {"role": "user", "content": "late"}
+    replaced = {**LEGACY_RECORD, "messages": [*LEGACY_RECORD["messages"], late]}
     write_legacy(raw_redis)
+    interrupted = ConversationRepository(
+        interrupted_store(lambda: write_legacy(raw_redis, replaced))
+    )
 
-    ConversationRepository(InterruptedStore(raw_redis)).append_message("older", said("new"))
+    interrupted.append_message("older", said("new"))
 
-    found = contents(ConversationRepository(StoreClient(raw_redis)).get("older"))
-    assert found == ["one", "", "three", "late", "new"]
+    assert contents(conversations.get("older")) == ["one", "", "three", "late", "new"]

@@ -10,9 +10,9 @@ from agent_conversations import services
 from agent_conversations.store import keys
 from agent_conversations.store.maintenance import find_corrupt, import_from_node, reindex
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import AgentMessage, NewConversation
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
+from tests.agent_conversations.store.records import new, said
 
 
 def ignore(_: int) -> None:
@@ -22,11 +22,9 @@ def ignore(_: int) -> None:
 def fill(conversations: ConversationRepository, count: int) -> list[str]:
     ids = [f"conversation-{number:03d}" for number in range(count)]
     for number, conversation_id in enumerate(ids):
-        conversations.create(NewConversation(conversation_id=conversation_id))
+        conversations.create(new(conversation_id))
         for position in range(number % 3):
-            conversations.append_message(
-                conversation_id, AgentMessage(role="user", content=f"message {position}")
-            )
+            conversations.append_message(conversation_id, said(f"message {position}"))
     return ids
 
 
@@ -196,7 +194,7 @@ def test_repeated_import_changes_nothing(
     node: StoreClient, conversations: ConversationRepository
 ) -> None:
     import_from_node(node, conversations, ignore)
-    conversations.append_message("older-1", AgentMessage(role="user", content="since then"))
+    conversations.append_message("older-1", said("since then"))
 
     result = import_from_node(node, conversations, ignore)
 

@@ -9,7 +9,6 @@ from time_machine import Traveller
 from agent_conversations.errors import PreconditionFailedError
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
-from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.store.records import contents, new, said
 from tests.agent_conversations.store.threads import run_together
 
@@ -105,16 +104,15 @@ def test_update_with_another_revision_changes_nothing(
 
 
 def test_only_one_of_concurrent_updates_of_a_revision_succeeds(
-    real_store: StoreClient,
+    real_conversations: ConversationRepository,
 ) -> None:
-    conversations = ConversationRepository(real_store)
-    revision = conversations.create(new("mine")).conversation.revision
+    revision = real_conversations.create(new("mine")).conversation.revision
     outcomes = []
 
     def change() -> None:
         agent_id = str(threading.get_ident())
         try:
-            changed = conversations.update(
+            changed = real_conversations.update(
                 "mine", ConversationChanges(agent_id=agent_id), if_revision=[revision]
             )
             outcomes.append(changed.agent_id)
@@ -124,4 +122,4 @@ def test_only_one_of_concurrent_updates_of_a_revision_succeeds(
     run_together(*[change] * 8)
 
     (winner,) = [one for one in outcomes if one]
-    assert conversations.get("mine").agent_id == winner
+    assert real_conversations.get("mine").agent_id == winner
