@@ -1,4 +1,4 @@
-"""Who may ask Redis: everyone while it answers, hardly anyone while it does not."""
+"""The circuit breaker: closed while Redis replies, open after a timeout."""
 
 import threading
 import time
@@ -10,68 +10,68 @@ from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.circuit_breaker import PATIENCE_SECONDS, PAUSE_SECONDS, CircuitBreaker
 
 
-def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
-    admission = CircuitBreaker(max_waiting=2)
+def test_breaker_refuses_nobody_while_redis_replies() -> None:
+    breaker = CircuitBreaker(max_waiting=2)
 
-    def ask(_: int) -> None:
+    def call_redis(_: int) -> None:
         for _ in range(5):
-            admission.enter()
+            breaker.enter()
             time.sleep(PATIENCE_SECONDS / 20)
-            admission.leave()
-            admission.answered()
+            breaker.leave()
+            breaker.answered()
 
-    # Together they take several times as long as anyone waits for a store that hangs.
+    # Together they take several times as long as a request waits for a Redis that hangs.
     with ThreadPoolExecutor(32) as threads:
-        list(threads.map(ask, range(32)))
+        list(threads.map(call_redis, range(32)))
 
 
-def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() -> None:
-    admission = CircuitBreaker(max_waiting=1)
+def test_breaker_without_a_free_place_refuses_requests() -> None:
+    breaker = CircuitBreaker(max_waiting=1)
     hanging = threading.Event()
 
     def hang() -> None:
-        admission.enter()
+        breaker.enter()
         hanging.wait()
-        admission.leave()
+        breaker.leave()
 
     thread = threading.Thread(target=hang)
     thread.start()
     try:
         with pytest.raises(StoreUnavailableError):
-            admission.enter()
+            breaker.enter()
     finally:
         hanging.set()
         thread.join()
 
-    admission.enter()
-    admission.leave()
+    breaker.enter()
+    breaker.leave()
 
 
-def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> None:
-    admission = CircuitBreaker(max_waiting=8)
-    admission.enter()
-    admission.timed_out()
-    admission.leave()
+def test_breaker_opens_on_a_timeout_and_closes_on_a_reply() -> None:
+    breaker = CircuitBreaker(max_waiting=8)
+    breaker.enter()
+    breaker.timed_out()
+    breaker.leave()
 
     with pytest.raises(StoreUnavailableError):
-        admission.enter()
+        breaker.enter()
     time.sleep(PAUSE_SECONDS)
-    admission.enter()
+    breaker.enter()
     with pytest.raises(StoreUnavailableError):
-        admission.enter()
-    admission.leave()
-    admission.answered()
-    admission.enter()
+        breaker.enter()
+    breaker.leave()
+    breaker.answered()
+    breaker.enter()
 
 
-def test_who_waits_for_a_place_is_refused_when_a_timeout_comes() -> None:
-    admission = CircuitBreaker(max_waiting=1)
-    admission.enter()
+def test_waiting_request_is_refused_when_the_breaker_opens() -> None:
+    breaker = CircuitBreaker(max_waiting=1)
+    breaker.enter()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(admission.enter)
+        waiting = threads.submit(breaker.enter)
         time.sleep(PATIENCE_SECONDS / 5)
-        admission.timed_out()
-        admission.leave()
+        breaker.timed_out()
+        breaker.leave()
 
         with pytest.raises(StoreUnavailableError):
             waiting.result()
