@@ -17,7 +17,7 @@ help:  ## list the targets
 	$(firstword $(MAKEFILE_LIST))
 
 run: export ELEVENLABS_AGENT_ENABLED := $(or $(ELEVENLABS_AGENT_ENABLED),true)
-run: $(VENV)/run.stamp  ## serve on port 8000 of this machine (PORT=, DATA_DIR=, REDIS_URL=)
+run: $(VENV)/run.stamp  ## serve the API (PORT=, DATA_DIR=, REDIS_URL=)
 	@exec $(BIN)/python manage.py serve
 
 test: $(VENV)/dev.stamp  ## run all tests (ARGS= for pytest)

@@ -43,9 +43,9 @@ RECIPES = "Add a"
 """The headings under which blocks are not run, because each is to be put into a file."""
 
 _BLOCK = re.compile(
-    r"^#+ (?P<heading>.*)$|^ *```(?P<language>\w+)\n(?P<text>(?:.*\n)*?) *```$", re.MULTILINE
+    r"^#+ (?P<heading>.*)$|^[ \d.]*```(?P<language>\w+)\n(?P<text>(?:.*\n)*?) *```$", re.MULTILINE
 )
-_VOLATILE = re.compile(r"(?:agent|msg)-\d{13}-[a-z0-9]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z")
+_VOLATILE = re.compile(r"(?:agent|msg)-\d{13}-[a-z0-9]{11,}|\d{4}-\d\d-\d\dT[\d:.]+Z")
 _REMAINING = re.compile(r"((?:expiresInSeconds\W+|expires_in_seconds=))\d+")
 _END = "--- end of the output, status "
 _START_SECONDS = 60
