@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -27,6 +26,7 @@ from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
+from tests.faults.servers import free_port
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 README, CONTRIBUTING = "README.md", "CONTRIBUTING.md"
@@ -35,15 +35,15 @@ NOT_RUN = {
     "make check": "it takes a minute, and CI runs it",
     "git clone": "this is the clone",
     "cd elevenlabs-agent": "this is the folder",
-    "npx openapi-typescript": "needs Node.js; make types does the same with the same schema",
-    "import type": "TypeScript; make types compiles it in tests/typescript",
+    "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
+    "import type": "TypeScript; make types compiles the same types",
 }
 """How a command, or a block of another language, begins; and why it is not run."""
 RECIPES = "Add a"
 """The headings under which blocks are not run, because each is to be put into a file."""
 
 _BLOCK = re.compile(
-    r"^#+ (?P<heading>.*)$|^[ \d.]*```(?P<language>\w+)\n(?P<text>(?:.*\n)*?) *```$", re.MULTILINE
+    r"^#+ (?P<heading>.*)$|^[ \d.]*```(?P<language>\w*)\n(?P<text>(?:.*\n)*?) *```$", re.MULTILINE
 )
 _VOLATILE = re.compile(r"(?:agent|msg)-\d{13}-[a-z0-9]{11,}|\d{4}-\d\d-\d\dT[\d:.]+Z")
 _REMAINING = re.compile(r"((?:expiresInSeconds\W+|expires_in_seconds=))\d+")
@@ -86,10 +86,10 @@ def why_not_run(text: str) -> str:
 def blocks_of(page: str) -> Iterator[Block]:
     heading = ""
     for found in _BLOCK.finditer((PROJECT_DIR / page).read_text()):
-        if found["language"]:
-            yield Block(page, heading, found["language"], textwrap.dedent(found["text"]))
-        else:
+        if found["heading"]:
             heading = found["heading"]
+        else:
+            yield Block(page, heading, found["language"], textwrap.dedent(found["text"]))
 
 
 def examples_of(page: str) -> Iterator[Example]:
@@ -114,13 +114,6 @@ def _examples_in(text: str) -> Iterator[Example]:
 
 
 BLOCKS = [*blocks_of(README), *blocks_of(CONTRIBUTING)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def is_set_up_by_make() -> bool:
