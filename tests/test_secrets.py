@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.core.management import call_command
-from django.test import Client
 from redis import Redis
 
 from agent_conversations import services
@@ -15,6 +14,7 @@ from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
 from sessions_store.types import AgentSession
 from tests.agent_conversations.api.routes import ROUTES
+from tests.conftest import ServedClient
 
 MARK = "MARKEDTOKEN"
 API = "/agent-conversations/api"
@@ -58,7 +58,7 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def send_everything(client: Client) -> Iterator[bytes]:
+def send_everything(client: ServedClient) -> Iterator[bytes]:
     """Yield the body of every response about a marked session, errors included."""
     path = f"{API}/{ID}/session"
     for body in [*REFUSED, SESSION]:
@@ -89,7 +89,7 @@ def test_requests_below_cover_every_route() -> None:
 
 
 def test_no_response_and_no_log_line_shows_the_token(
-    real_service: Redis, client: Client, log: io.StringIO
+    real_service: Redis, client: ServedClient, log: io.StringIO
 ) -> None:
     bodies = list(send_everything(client))
 
@@ -99,7 +99,7 @@ def test_no_response_and_no_log_line_shows_the_token(
 
 
 def test_token_stays_hidden_while_redis_is_unavailable(
-    real_service: Redis, client: Client, log: io.StringIO, point_at: Callable[[str], None]
+    real_service: Redis, client: ServedClient, log: io.StringIO, point_at: Callable[[str], None]
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
     real_service.execute_command("ACL", "SETUSER", "default", "-evalsha", "-set", "-script")  # type: ignore[no-untyped-call]  # redis-py's
@@ -115,7 +115,7 @@ def test_token_stays_hidden_while_redis_is_unavailable(
 
 
 def test_token_stays_hidden_when_the_record_is_corrupt(
-    real_service: Redis, client: Client, log: io.StringIO
+    real_service: Redis, client: ServedClient, log: io.StringIO
 ) -> None:
     bodies = []
     for broken in (f'{{"wsUrl": "{MARK}', f'["{MARK}"]', f'{{"sessionPayload": "{MARK}"}}'):
@@ -127,7 +127,7 @@ def test_token_stays_hidden_when_the_record_is_corrupt(
 
 
 def test_token_stays_hidden_when_a_bug_raises_it(
-    real_service: Redis, client: Client, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    real_service: Redis, client: ServedClient, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
         raise RuntimeError(MARK)
@@ -143,7 +143,7 @@ def test_token_stays_hidden_when_a_bug_raises_it(
 
 
 def test_commands_do_not_print_the_token(
-    real_service: Redis, client: Client, capsys: pytest.CaptureFixture[str]
+    real_service: Redis, client: ServedClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
     real_service.set("elevenlabs:session:broken", f'{{"wsUrl": "{MARK}')
@@ -159,7 +159,7 @@ def test_commands_do_not_print_the_token(
     assert MARK not in shown.out + shown.err
 
 
-def test_token_is_readable_by_its_fields_name(real_service: Redis, client: Client) -> None:
+def test_token_is_readable_by_its_fields_name(real_service: Redis, client: ServedClient) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
 
     session = services.sessions().get(ID)

@@ -5,42 +5,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpResponse
-from django.test import Client
 from redis import Redis
 
-from config.wsgi import application
 from tests.agent_conversations.api.routes import PREFIX
+from tests.conftest import ServedClient
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
 
 
-class AsServed:
-    """Answers Django's test client by the service's WSGI application, as a server calls it."""
-
-    def __call__(self, environ: dict[str, Any]) -> HttpResponse:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-        body = application(environ, lambda status, headers: started.append((status, headers)))
-        # A server sends no body after HEAD.
-        content = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"".join(body)
-        body.close()  # type: ignore[attr-defined]  # Django's have it
-        status, headers = started[0]
-        response = HttpResponse(content, status=int(status[:3]), headers=dict(headers))
-        if "Content-Type" not in dict(headers):
-            del response.headers["Content-Type"]
-        response.wsgi_request = WSGIRequest(environ)  # type: ignore[attr-defined]  # as the client expects
-        return response
-
-
 class Api:
-    """Sends JSON below the API's prefix, and checks what every answer has in common."""
+    """Sends JSON below the API's prefix, and checks what every response has in common."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, client: ServedClient) -> None:
         self.redis = redis
-        self._client = Client(raise_request_exception=False)
-        self._client.handler = AsServed()  # type: ignore[assignment]  # called like Django's own
+        self._client = client
 
     def send(
         self,
@@ -51,7 +30,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> "Response":
-        """Return the answer; ``body`` is encoded as JSON unless it is bytes already."""
+        """Return the response; ``body`` is encoded as JSON unless it is bytes already."""
         if body is None:
             body = b""
         encoded = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
@@ -77,5 +56,5 @@ class Api:
 
 
 @pytest.fixture
-def api(real_service: Redis) -> Api:
-    return Api(real_service)
+def api(real_service: Redis, client: ServedClient) -> Api:
+    return Api(real_service, client)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from django.test import Client
 from pytest_django.fixtures import Settings
 from redis import Redis
 
@@ -14,6 +13,7 @@ from agent_conversations import services
 from config.env import read_environment
 from tests.agent_conversations.api.conftest import Api
 from tests.agent_conversations.api.routes import ROUTES
+from tests.conftest import ServedClient
 
 API = "/agent-conversations/api"
 
@@ -49,7 +49,7 @@ def basic(password: str) -> dict[str, str]:
     ids=str,
 )
 def test_without_the_right_token_every_route_is_a_401_and_asks_redis_nothing(
-    tokens: Redis, client: Client, method: str, path: str, headers: dict[str, str]
+    tokens: Redis, client: ServedClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     tokens.config_resetstat()
 
@@ -62,24 +62,24 @@ def test_without_the_right_token_every_route_is_a_401_and_asks_redis_nothing(
 
 
 @pytest.mark.parametrize("token", ["a-long-enough-token", "another-long-token"])
-def test_each_token_opens_the_api(tokens: Redis, client: Client, token: str) -> None:
+def test_each_token_opens_the_api(tokens: Redis, client: ServedClient, token: str) -> None:
     assert client.get(f"{API}/list", headers=bearer(token)).status_code == 200
 
 
-def test_health_schema_and_docs_need_no_token(tokens: Redis, client: Client) -> None:
+def test_health_schema_and_docs_need_no_token(tokens: Redis, client: ServedClient) -> None:
     for path in ("/health/live", "/health/ready", "/openapi.yaml", "/docs", "/redoc", "/"):
         assert client.get(path).status_code == 200, path
 
 
 def test_a_switched_off_feature_says_so_to_everyone(
-    tokens: Redis, client: Client, settings: Settings
+    tokens: Redis, client: ServedClient, settings: Settings
 ) -> None:
     settings.ELEVENLABS_AGENT_ENABLED = False
 
     assert client.get(f"{API}/list").json()["code"] == "feature_disabled"
 
 
-def test_a_browser_is_told_how_to_log_in_and_can(tokens: Redis, client: Client) -> None:
+def test_a_browser_is_told_how_to_log_in_and_can(tokens: Redis, client: ServedClient) -> None:
     refused = client.get(f"{API}/list", headers={"Accept": "text/html"})
     let_in = client.get(
         f"{API}/list", headers={"Accept": "text/html", **basic("a-long-enough-token")}
@@ -91,13 +91,15 @@ def test_a_browser_is_told_how_to_log_in_and_can(tokens: Redis, client: Client) 
     assert let_in.status_code == 200
 
 
-def test_another_sites_page_cannot_use_the_browsers_login(tokens: Redis, client: Client) -> None:
+def test_another_sites_page_cannot_use_the_browsers_login(
+    tokens: Redis, client: ServedClient
+) -> None:
     headers = {**basic("a-long-enough-token"), "Sec-Fetch-Site": "cross-site"}
 
     assert client.post(f"{API}/new", headers=headers).status_code == 401
 
 
-def test_the_schema_declares_the_token(client: Client) -> None:
+def test_the_schema_declares_the_token(client: ServedClient) -> None:
     schema = client.get("/openapi.json").json()
 
     assert schema["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
@@ -216,11 +218,11 @@ class TestSessionRate:
         services.forget()
         return real_service
 
-    def register(self, client: Client, **extra: Any) -> Any:
+    def register(self, client: ServedClient, **extra: Any) -> Any:
         return client.post(f"{API}/c-1/session", self.BODY, "application/json", **extra)
 
     def test_beyond_the_limit_is_a_429_with_retry_after(
-        self, limited: Redis, client: Client
+        self, limited: Redis, client: ServedClient
     ) -> None:
         answers = [self.register(client) for _ in range(11)]
 
@@ -230,12 +232,14 @@ class TestSessionRate:
 
     def test_holds_exactly_under_concurrency(self, limited: Redis) -> None:
         with ThreadPoolExecutor(12) as threads:
-            codes = list(threads.map(lambda _: self.register(Client()).status_code, range(60)))
+            codes = list(
+                threads.map(lambda _: self.register(ServedClient()).status_code, range(60))
+            )
 
         assert sorted(codes) == [201] * 10 + [429] * 50
 
     def test_counts_by_address_where_there_are_no_tokens(
-        self, limited: Redis, client: Client
+        self, limited: Redis, client: ServedClient
     ) -> None:
         for _ in range(10):
             self.register(client, REMOTE_ADDR="192.0.2.1")
@@ -244,7 +248,7 @@ class TestSessionRate:
         assert self.register(client, REMOTE_ADDR="192.0.2.2").status_code == 201
 
     def test_counts_by_token_where_there_are(
-        self, limited: Redis, client: Client, settings: Settings
+        self, limited: Redis, client: ServedClient, settings: Settings
     ) -> None:
         settings.API_TOKENS = {"one-long-token-x": "one", "two-long-token-x": "two"}
         for _ in range(10):
@@ -253,7 +257,7 @@ class TestSessionRate:
         assert self.register(client, headers=bearer("one-long-token-x")).status_code == 429
         assert self.register(client, headers=bearer("two-long-token-x")).status_code == 201
 
-    def test_limits_nothing_else(self, limited: Redis, client: Client) -> None:
+    def test_limits_nothing_else(self, limited: Redis, client: ServedClient) -> None:
         codes = {client.get(f"{API}/list").status_code for _ in range(15)}
         codes |= {client.get(f"{API}/c-1/session").status_code for _ in range(15)}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
 from pytest_django.fixtures import Settings
 
 from agent_conversations import services
@@ -18,6 +17,7 @@ from config.logging import logging_config
 from sessions_store.errors import StoreError
 from tests.agent_conversations.api.conftest import Api
 from tests.agent_conversations.api.routes import PREFIX
+from tests.conftest import ServedClient
 
 MESSAGE = {"role": "user", "content": "Hello", "messageId": "m-1"}
 CODES = {
@@ -99,11 +99,13 @@ class TestOutsideOfAView:
         assert_error(api.get(path), "not_found")
 
     @pytest.mark.parametrize("path", ["/unknown", "/docs/", "/static/unknown.js", "/favicon.ico"])
-    def test_an_unknown_path_beside_the_api_is_json_too(self, client: Client, path: str) -> None:
+    def test_an_unknown_path_beside_the_api_is_json_too(
+        self, client: ServedClient, path: str
+    ) -> None:
         assert_error(client.get(path, headers={"Accept": "text/html"}), "not_found")
 
     def test_a_host_name_that_is_not_allowed_is_refused_and_not_quoted(
-        self, real_service: object, client: Client, settings: Settings
+        self, real_service: object, client: ServedClient, settings: Settings
     ) -> None:
         settings.ALLOWED_HOSTS = ["localhost"]
 
@@ -243,7 +245,7 @@ class TestAccept:
         ["text/html", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"],
     )
     def test_of_html_by_name_gives_a_page(
-        self, real_service: object, client: Client, accept: str
+        self, real_service: object, client: ServedClient, accept: str
     ) -> None:
         for path, status in ((f"{PREFIX}/list", 200), (f"{PREFIX}/c-1", 404)):
             response = client.get(path, headers={"Accept": accept})
@@ -389,7 +391,7 @@ class TestCrash:
         assert not [one for one in log.records if "secret words" in one.getMessage()]
 
     def test_shows_a_browser_no_word_of_it(self, real_service: object) -> None:
-        browser = Client(raise_request_exception=False, headers={"Accept": "text/html"})
+        browser = ServedClient(headers={"Accept": "text/html"})
 
         response = browser.get(f"{PREFIX}/list")
 
@@ -402,13 +404,12 @@ class TestCrash:
         real_service: object,
         log: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
-        client: Client,
+        client: ServedClient,
     ) -> None:
         def crash(*_: object, **__: object) -> None:
             raise RuntimeError("secret words")
 
         monkeypatch.setattr("sessions_store.redis.deadline.begin", crash)
-        client.raise_request_exception = False
 
         response = client.get("/")
 
@@ -464,7 +465,9 @@ class TestStoreUnavailable:
         assert str(tmp_path) not in response.content.decode() + log.text
         assert "secret" not in log.text
 
-    def test_health_says_so_and_liveness_does_not_ask(self, away: Api, client: Client) -> None:
+    def test_health_says_so_and_liveness_does_not_ask(
+        self, away: Api, client: ServedClient
+    ) -> None:
         assert_error(client.get("/health/ready"), "store_unavailable")
         assert_error(client.get("/health"), "store_unavailable")
         assert client.get("/health/live").status_code == 200

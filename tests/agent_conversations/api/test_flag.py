@@ -5,13 +5,14 @@ import io
 import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.test import Client, override_settings
+from django.test import override_settings
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 from redis import Redis
 
 from config.env import read_environment
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
+from tests.conftest import ServedClient
 
 switched_off = override_settings(ELEVENLABS_AGENT_ENABLED=False)
 
@@ -25,7 +26,7 @@ def test_every_route_is_found() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"no json"])
 @switched_off
 def test_switched_off_every_route_is_a_503_and_asks_redis_nothing(
-    real_service: Redis, client: Client, method: str, path: str, body: bytes
+    real_service: Redis, client: ServedClient, method: str, path: str, body: bytes
 ) -> None:
     real_service.config_resetstat()
 
@@ -44,7 +45,7 @@ def test_switched_off_every_route_is_a_503_and_asks_redis_nothing(
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_switched_on_no_route_says_that_it_is_off(
-    real_service: Redis, client: Client, method: str, path: str
+    real_service: Redis, client: ServedClient, method: str, path: str
 ) -> None:
     response = client.generic(method, path, b"{}", "application/json")
 
@@ -52,7 +53,7 @@ def test_switched_on_no_route_says_that_it_is_off(
 
 
 @switched_off
-def test_nothing_is_written_while_it_is_off(real_service: Redis, client: Client) -> None:
+def test_nothing_is_written_while_it_is_off(real_service: Redis, client: ServedClient) -> None:
     client.post(f"{PREFIX}/new", {"conversationId": "c-1"}, "application/json")
     client.post(f"{PREFIX}/c-1/session", {"sessionUrl": "wss://host/push"}, "application/json")
 
@@ -60,7 +61,7 @@ def test_nothing_is_written_while_it_is_off(real_service: Redis, client: Client)
 
 
 def test_the_flag_is_read_at_each_request(
-    real_service: Redis, client: Client, settings: Settings
+    real_service: Redis, client: ServedClient, settings: Settings
 ) -> None:
     statuses = []
     for enabled in (True, False, True):
@@ -85,14 +86,14 @@ def test_the_flag_is_read_at_each_request(
 )
 @switched_off
 def test_what_lies_outside_does_not_depend_on_it(
-    real_service: Redis, client: Client, name: str
+    real_service: Redis, client: ServedClient, name: str
 ) -> None:
     assert client.get(reverse(name)).status_code == 200
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_health_and_index_tell_whether_it_is_on(
-    real_service: Redis, client: Client, settings: Settings, enabled: bool
+    real_service: Redis, client: ServedClient, settings: Settings, enabled: bool
 ) -> None:
     settings.ELEVENLABS_AGENT_ENABLED = enabled
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
 from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
 from sessions_store.embedded.server import EmbeddedServer
+from tests.conftest import ServedClient
 
 Point = Callable[[str], None]
 
@@ -41,20 +41,22 @@ def server_with(tmp_path: Path) -> Iterator[Callable[..., str]]:
         yield start
 
 
-def ready(client: Client) -> tuple[int, Any]:
+def ready(client: ServedClient) -> tuple[int, Any]:
     first, second = client.get("/health/ready"), client.get("/health")
     assert (first.status_code, first.json()) == (second.status_code, second.json())
     return first.status_code, first.json()
 
 
-def test_a_fit_server(client: Client, point_at: Point, server_with: Callable[..., str]) -> None:
+def test_a_fit_server(
+    client: ServedClient, point_at: Point, server_with: Callable[..., str]
+) -> None:
     point_at(server_with())
 
     assert ready(client) == (200, {"status": "ok", "redis": "ok", "enabled": True})
 
 
 def test_the_flag_is_told_and_does_not_matter(
-    client: Client, real_service: Redis, settings: Settings
+    client: ServedClient, real_service: Redis, settings: Settings
 ) -> None:
     settings.ELEVENLABS_AGENT_ENABLED = False
 
@@ -64,7 +66,7 @@ def test_the_flag_is_told_and_does_not_matter(
 
 
 def test_an_unfit_server_comes_with_advice(
-    client: Client, point_at: Point, server_with: Callable[..., str]
+    client: ServedClient, point_at: Point, server_with: Callable[..., str]
 ) -> None:
     point_at(server_with(maxmemory_policy="allkeys-lru", appendonly="no"))
 
@@ -76,7 +78,7 @@ def test_an_unfit_server_comes_with_advice(
 
 
 def test_a_replica_is_not_ready(
-    client: Client, point_at: Point, server_with: Callable[..., str]
+    client: ServedClient, point_at: Point, server_with: Callable[..., str]
 ) -> None:
     point_at(server_with(replicaof="127.0.0.1 1"))
 
@@ -87,7 +89,7 @@ def test_a_replica_is_not_ready(
 
 
 def test_a_server_whose_memory_is_full_is_not_ready(
-    client: Client, point_at: Point, server_with: Callable[..., str]
+    client: ServedClient, point_at: Point, server_with: Callable[..., str]
 ) -> None:
     point_at(server_with(maxmemory="1"))
 
@@ -97,7 +99,7 @@ def test_a_server_whose_memory_is_full_is_not_ready(
     assert "maxmemory" in body["advice"]["out_of_memory"]
 
 
-def test_without_redis_it_is_alive_and_not_ready(client: Client, point_at: Point) -> None:
+def test_without_redis_it_is_alive_and_not_ready(client: ServedClient, point_at: Point) -> None:
     point_at("unix:///nowhere.sock")
 
     assert client.get("/health/live").json() == {"status": "ok"}

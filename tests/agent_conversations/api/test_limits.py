@@ -4,18 +4,18 @@ import gzip
 import json
 
 import pytest
-from django.test import Client
 from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
+from tests.conftest import ServedClient
 
 API = "/agent-conversations/api"
 CONVERSATION = "c-1"
 
 
 @pytest.fixture
-def empty(real_service: Redis, client: Client) -> Redis:
+def empty(real_service: Redis, client: ServedClient) -> Redis:
     """A service with one empty conversation."""
     created = client.post(f"{API}/new", {"conversationId": CONVERSATION}, "application/json")
     assert created.status_code == 201
@@ -51,7 +51,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_message_is_refused_and_nothing_stored(empty: Redis, client: Client, name: str) -> None:
+def test_a_message_is_refused_and_nothing_stored(
+    empty: Redis, client: ServedClient, name: str
+) -> None:
     body, status = REFUSED[name]
 
     response = client.post(f"{API}/{CONVERSATION}/message", body, "application/json")
@@ -64,7 +66,7 @@ def test_a_message_is_refused_and_nothing_stored(empty: Redis, client: Client, n
 @pytest.mark.parametrize("field", ["metadata"])
 @pytest.mark.parametrize("value", [nested(33), json.dumps({"a": "x" * 16_384}).encode()])
 def test_metadata_has_the_same_limits(
-    empty: Redis, client: Client, field: str, value: bytes
+    empty: Redis, client: ServedClient, field: str, value: bytes
 ) -> None:
     body = b'{"%b":%b}' % (field.encode(), value)
 
@@ -76,7 +78,9 @@ def test_metadata_has_the_same_limits(
     assert "metadata" not in client.get(f"{API}/{CONVERSATION}").json()
 
 
-def test_just_within_the_limits_is_stored_and_comes_back(empty: Redis, client: Client) -> None:
+def test_just_within_the_limits_is_stored_and_comes_back(
+    empty: Redis, client: ServedClient
+) -> None:
     deep = json.loads(nested(32))
     wide = {"a": "x" * (16_384 - len('{"a":""}'))}
 
@@ -91,7 +95,7 @@ def test_just_within_the_limits_is_stored_and_comes_back(empty: Redis, client: C
     assert [message["toolArgs"] for message in messages] == [deep, wide]
 
 
-def test_a_session_payload_over_64_kib_is_refused(empty: Redis, client: Client) -> None:
+def test_a_session_payload_over_64_kib_is_refused(empty: Redis, client: ServedClient) -> None:
     body = {"sessionPayload": {"wsUrl": "wss://host/push", "more": "x" * 65_536}}
 
     response = client.post(f"{API}/{CONVERSATION}/session", body, "application/json")
@@ -104,7 +108,7 @@ def test_a_session_payload_over_64_kib_is_refused(empty: Redis, client: Client) 
 @pytest.mark.parametrize("levels", [257, 966, 967, 968, 969, 2_000])
 @pytest.mark.parametrize("field", ["sessionPayload", "more"])
 def test_a_session_nested_too_deep_is_refused(
-    empty: Redis, client: Client, levels: int, field: str
+    empty: Redis, client: ServedClient, levels: int, field: str
 ) -> None:
     body = b'{"wsUrl":"wss://host/push","%b":%b}' % (field.encode(), nested(levels))
 
@@ -114,7 +118,7 @@ def test_a_session_nested_too_deep_is_refused(
     assert not empty.exists(f"elevenlabs:session:{CONVERSATION}")
 
 
-def test_a_session_of_256_levels_is_taken(empty: Redis, client: Client) -> None:
+def test_a_session_of_256_levels_is_taken(empty: Redis, client: ServedClient) -> None:
     body = b'{"wsUrl":"wss://host/push","sessionPayload":%b}' % nested(256)
 
     response = client.post(f"{API}/{CONVERSATION}/session", body, "application/json")
@@ -135,7 +139,7 @@ def test_a_session_of_256_levels_is_taken(empty: Redis, client: Client) -> None:
     ],
 )
 def test_other_encodings_are_a_415(
-    empty: Redis, client: Client, content_type: str, headers: dict[str, str]
+    empty: Redis, client: ServedClient, content_type: str, headers: dict[str, str]
 ) -> None:
     body = gzip.compress(b'{"role":"user","content":"a"}') if headers else b"role=user&content=a"
 
@@ -148,7 +152,7 @@ def test_other_encodings_are_a_415(
     assert client.get(f"{API}/{CONVERSATION}").json()["messages"] == []
 
 
-def test_10_000_query_parameters_are_a_400(empty: Redis, client: Client) -> None:
+def test_10_000_query_parameters_are_a_400(empty: Redis, client: ServedClient) -> None:
     response = client.get(f"{API}/list?" + "a=1&" * 10_000)
 
     assert response.status_code == 400
@@ -175,7 +179,9 @@ def test_10_000_query_parameters_are_a_400(empty: Redis, client: Client) -> None
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_kept_comes_back_as_it_went_in(empty: Redis, client: Client, value: object) -> None:
+def test_what_is_kept_comes_back_as_it_went_in(
+    empty: Redis, client: ServedClient, value: object
+) -> None:
     sent = {"zz": value, "a": [value], "b": {"zz": value}}
 
     client.post(
@@ -191,7 +197,9 @@ def test_what_is_kept_comes_back_as_it_went_in(empty: Redis, client: Client, val
     assert list(conversation["metadata"]) == list(sent)
 
 
-def test_a_full_conversation_is_a_409(empty: Redis, client: Client, settings: Settings) -> None:
+def test_a_full_conversation_is_a_409(
+    empty: Redis, client: ServedClient, settings: Settings
+) -> None:
     settings.CONVERSATION_MAX_MESSAGES = 2
     services.forget()
     path = f"{API}/{CONVERSATION}/message"

@@ -13,7 +13,6 @@ import pytest
 import schemathesis
 import yaml
 from django.core.management import call_command
-from django.test import Client
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 from redis import Redis
@@ -29,6 +28,7 @@ from agent_conversations.api.exceptions import ERROR_RESPONSES
 from config.env import PROJECT_DIR
 from config.wsgi import application
 from tests.agent_conversations.api.routes import PREFIX
+from tests.conftest import ServedClient
 
 Json = dict[str, Any]
 
@@ -125,7 +125,7 @@ class TestDocument:
     @pytest.mark.parametrize("path", ["/openapi.yaml", "/openapi.json"])
     @pytest.mark.parametrize("accept", [None, "*/*", "text/html", "application/json"])
     def test_is_served_whatever_is_asked_for(
-        self, client: Client, path: str, accept: str | None
+        self, client: ServedClient, path: str, accept: str | None
     ) -> None:
         headers = {"Accept": accept} if accept else None
 
@@ -230,7 +230,7 @@ class TestExamples:
         "operation_id", [name for name in CONTRACT if "requestBody" in OPERATIONS[name]]
     )
     def test_of_a_request_are_accepted_as_they_are(
-        self, real_service: Redis, client: Client, operation_id: str
+        self, real_service: Redis, client: ServedClient, operation_id: str
     ) -> None:
         client.post(f"{PREFIX}/new", {"conversationId": "c-1"}, "application/json")
         method, path, answers = CONTRACT[operation_id]
@@ -263,7 +263,7 @@ class TestService:
         [*((name, "POSITIVE") for name in OPERATIONS), *((name, "NEGATIVE") for name in CONTRACT)],
     )
     def test_answers_as_the_schema_says(
-        self, real_service: Redis, client: Client, operation_id: str, mode: str
+        self, real_service: Redis, client: ServedClient, operation_id: str, mode: str
     ) -> None:
         document = schemathesis.openapi.from_wsgi("/openapi.json", application)
         operation = document.find_operation_by_id(operation_id)
