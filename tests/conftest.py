@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: stores over fakeredis and the bundled server, and a client."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from redis import Redis
 
 from agent_conversations import services
 from agent_conversations.store.repository import ConversationRepository
+from config.logging import logging_config
 from config.wsgi import application
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient, connection_options
@@ -164,3 +166,14 @@ class ServedClient(Client):
 def client() -> ServedClient:
     """In place of pytest-django's, which goes around ``config.wsgi``."""
     return ServedClient()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that is logged, at DEBUG and in the form in which the service writes it."""
+    options = dict(logging_config("DEBUG")["formatters"]["line"])
+    formatter = caplog.handler.formatter
+    caplog.handler.setFormatter(options.pop("()")(**options))
+    with caplog.at_level(logging.DEBUG):
+        yield caplog
+    caplog.handler.setFormatter(formatter)
