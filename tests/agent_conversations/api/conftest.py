@@ -153,3 +153,8 @@ def assert_error(response: Any, code: str) -> dict[str, Any]:
     assert set(body) - {"details"} == {"success", "error", "code"}
     assert "details" not in body or code == "invalid_request"
     return body
+
+
+def varying_headers(response: Any) -> set[str]:
+    """Return the names in ``Vary``, in lower case."""
+    return {name.strip().lower() for name in response.headers.get("Vary", "").split(",")}
