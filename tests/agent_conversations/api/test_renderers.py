@@ -217,3 +217,15 @@ def test_path_that_only_takes_a_form_shows_no_failure(browser: ServedClient, pat
 
     assert "this path takes the form below" in page
     assert "method_not_allowed" not in page
+
+
+def test_page_shows_stored_json_that_repeats_a_key(browser: ServedClient, api: Api) -> None:
+    key = "elevenlabs:conversation:c-1"
+    message = (
+        b'{"role":"user","content":"first","content":"second","messageId":"m-1",'
+        b'"timestamp":"2026-11-23T16:20:45.123Z"}'
+    )
+    api.redis.rpush(f"{{{key}}}:messages", message)
+    api.redis.hset(key, "messageBytes", str(len(message)))
+
+    assert "second" in read_page(browser, PREFIX + "/c-1")

@@ -1,5 +1,7 @@
 """The API's paths: which methods each takes, and what is no path."""
 
+import json
+
 import pytest
 
 from tests.agent_conversations.api.conftest import PUSH_URL, Api, assert_error, message
@@ -42,6 +44,27 @@ def test_refused_method_comes_with_the_allowed_ones(api: Api, method: str, path:
     assert sorted(response.headers["Allow"].split(", ")) == sorted(METHODS[path])
     if method != "HEAD":
         assert_error(response, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml", "/docs", "/redoc", "/health"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_document_refuses_a_method_without_a_server_error(
+    real_service: object, client: ServedClient, method: str, path: str
+) -> None:
+    response = client.generic(method, path)
+
+    assert response.status_code == 405
+    assert {"GET", "HEAD"} <= set(response.headers["Allow"].split(", "))
+    if path == "/openapi.json":
+        assert json.loads(response.content)["code"] == "method_not_allowed"
+
+
+def test_index_is_a_page_with_any_accept(client: ServedClient) -> None:
+    for accept in ("text/html", "application/json", "application/json;q=0"):
+        response = client.get("/", headers={"Accept": accept})
+
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize(
