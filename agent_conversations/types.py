@@ -37,7 +37,7 @@ class AgentMessage(WireModel):
     """One thing that was said, or one call of a tool."""
 
     # The repository fills these in before a message is stored.
-    always_answered: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
+    always_present: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
 
     role: Role
     content: Text

@@ -71,7 +71,7 @@ class _AnswerGenerator(_Generator):
         generated["required"] = [
             field.alias
             for name, field in model.model_fields.items()
-            if not _may_be_none(field) or field.alias in model.always_answered
+            if not _may_be_none(field) or field.alias in model.always_present
         ]
         return generated
 
