@@ -135,7 +135,7 @@ def envelope(error: Exception) -> dict[str, Any]:
     if isinstance(error, InvalidRequestError) and error.details:
         body["details"] = error.details
     if isinstance(error, WritesRefusedError):
-        body["advice"] = error.advice
+        body["advice"] = error.problems
     if isinstance(error, FeatureDisabledError):
         body |= {"enabled": False, "message": "Set ELEVENLABS_AGENT_ENABLED=true to switch it on."}
     return body

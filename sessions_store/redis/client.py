@@ -101,7 +101,7 @@ class StoreClient:
         # Errors of redis-py are raised anew without their context: its texts quote arguments, and
         # so people's words and credentials.
         deadline.check()
-        self._breaker.enter()
+        self._breaker.acquire()
         try:
             try:
                 result = command(self._redis)
@@ -111,18 +111,18 @@ class StoreClient:
                 deadline.check()
                 result = command(self._redis)
         except redis.TimeoutError as error:
-            self._breaker.timed_out()
+            self._breaker.record_timeout()
             raise StoreUnavailableError(type(error).__name__) from None
         except redis.RedisError as error:
-            self._breaker.answered()
+            self._breaker.record_reply()
             if isinstance(error, NoScriptError):
                 raise _UnknownScriptError from None
             if str(error).startswith("WRONGTYPE"):
                 raise WrongTypeError from None
             raise StoreUnavailableError(type(error).__name__) from None
         finally:
-            self._breaker.leave()
-        self._breaker.answered()
+            self._breaker.release()
+        self._breaker.record_reply()
         return result
 
     def script(self, package: str, *names: str, repeatable: bool = True) -> ScriptCall:

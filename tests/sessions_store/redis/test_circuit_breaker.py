@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis.circuit_breaker import PATIENCE_SECONDS, PAUSE_SECONDS, CircuitBreaker
+from sessions_store.redis.circuit_breaker import OPEN_SECONDS, PATIENCE_SECONDS, CircuitBreaker
 
 
 def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
-    admission = CircuitBreaker(max_waiting=2)
+    breaker = CircuitBreaker(max_waiting=2)
 
     def ask(_: int) -> None:
         for _ in range(5):
-            admission.enter()
+            breaker.acquire()
             time.sleep(PATIENCE_SECONDS / 20)
-            admission.leave()
-            admission.answered()
+            breaker.release()
+            breaker.record_reply()
 
     # Together they take several times as long as anyone waits for a store that hangs.
     with ThreadPoolExecutor(32) as threads:
@@ -26,52 +26,52 @@ def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
 
 
 def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() -> None:
-    admission = CircuitBreaker(max_waiting=1)
+    breaker = CircuitBreaker(max_waiting=1)
     hanging = threading.Event()
 
     def hang() -> None:
-        admission.enter()
+        breaker.acquire()
         hanging.wait()
-        admission.leave()
+        breaker.release()
 
     thread = threading.Thread(target=hang)
     thread.start()
     try:
         with pytest.raises(StoreUnavailableError):
-            admission.enter()
+            breaker.acquire()
     finally:
         hanging.set()
         thread.join()
 
-    admission.enter()
-    admission.leave()
+    breaker.acquire()
+    breaker.release()
 
 
 def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> None:
-    admission = CircuitBreaker(max_waiting=8)
-    admission.enter()
-    admission.timed_out()
-    admission.leave()
+    breaker = CircuitBreaker(max_waiting=8)
+    breaker.acquire()
+    breaker.record_timeout()
+    breaker.release()
 
     with pytest.raises(StoreUnavailableError):
-        admission.enter()
-    time.sleep(PAUSE_SECONDS)
-    admission.enter()
+        breaker.acquire()
+    time.sleep(OPEN_SECONDS)
+    breaker.acquire()
     with pytest.raises(StoreUnavailableError):
-        admission.enter()
-    admission.leave()
-    admission.answered()
-    admission.enter()
+        breaker.acquire()
+    breaker.release()
+    breaker.record_reply()
+    breaker.acquire()
 
 
 def test_who_waits_for_a_place_is_refused_when_a_timeout_comes() -> None:
-    admission = CircuitBreaker(max_waiting=1)
-    admission.enter()
+    breaker = CircuitBreaker(max_waiting=1)
+    breaker.acquire()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(admission.enter)
+        waiting = threads.submit(breaker.acquire)
         time.sleep(PATIENCE_SECONDS / 5)
-        admission.timed_out()
-        admission.leave()
+        breaker.record_timeout()
+        breaker.release()
 
         with pytest.raises(StoreUnavailableError):
             waiting.result()
