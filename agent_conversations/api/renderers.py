@@ -9,7 +9,8 @@ from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.operations import operation_of
-from agent_conversations.types import AgentConversationList, StoredConversation
+from agent_conversations.store.records import StoredConversation
+from agent_conversations.types import AgentConversationList
 from sessions_store.wire import json_codec
 from sessions_store.wire.model import WireModel
 

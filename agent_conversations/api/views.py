@@ -10,6 +10,7 @@ from agent_conversations.api.schema import describe_operations
 from agent_conversations.api.throttling import SessionRateThrottle
 from agent_conversations.errors import SessionNotFoundError
 from agent_conversations.services import conversations, sessions
+from agent_conversations.store.records import StoredConversation
 from agent_conversations.types import (
     AgentConversationCreated,
     AgentConversationList,
@@ -23,7 +24,6 @@ from agent_conversations.types import (
     MessagePagination,
     NewConversation,
     Pagination,
-    StoredConversation,
 )
 from sessions_store.errors import InvalidRequestError
 from sessions_store.types import (
