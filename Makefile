@@ -8,7 +8,12 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test faults bench bench-check check format openapi types lock clean
+.DEFAULT_GOAL := help
+.PHONY: help run test faults bench bench-check check format openapi types lock clean
+
+help:  ## list the targets
+	@awk 'BEGIN { FS = ":.*  ## " } /^[a-z-]+:.*  ## / { printf "  make %-12s %s\n", $$1, $$2 }' \
+	$(firstword $(MAKEFILE_LIST))
 
 run: export ELEVENLABS_AGENT_ENABLED := $(or $(ELEVENLABS_AGENT_ENABLED),true)
 run: $(VENV)/run.stamp  ## serve on http://127.0.0.1:8000 (PORT=, DATA_DIR=, REDIS_URL=)
@@ -56,12 +61,14 @@ clean:  ## remove the virtual environment and caches; .data stays
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; set PYTHON=/path/to/python'; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements/base.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@echo 'Installing $< into $(VENV), once: about a minute …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@echo 'Installing $< into $(VENV), once: about a minute …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(VENV)/run.stamp

@@ -1,8 +1,9 @@
 """Conversations, messages, requests and responses, as clients see them.
 
-The fields of a message are listed here and nowhere else; those of a conversation are also fields of
-its stored record, in ``store/records.py``. Not the note-taking conversations of cursor-runner
-(``cursor:conversation:*``).
+A field of a message is listed here and nowhere else; one of a conversation also in its stored
+record, in ``store/records.py``.
+
+Not the note-taking conversations of cursor-runner (``cursor:conversation:*``).
 """
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -10,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
+from sessions_store.wire.encoded import Encoded
 from sessions_store.wire.fields import (
     BoundedObject,
     ConversationId,
@@ -33,7 +35,7 @@ class AgentMessage(WireModel):
     """One thing that was said, or one call of a tool."""
 
     # The repository fills these in before a message is stored.
-    always_present: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
+    always_in_responses: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
 
     role: Role
     content: Text
@@ -143,11 +145,11 @@ class MessagePageQuery(WireModel):
     order: Annotated[SortOrder, *_one_of("order", *get_args(SortOrder))] = "asc"
 
 
-# --- Answers --------------------------------------------------------------------------------------
+# --- Responses ------------------------------------------------------------------------------------
 
 
 class Pagination(WireModel):
-    """``total`` counts all conversations, whatever the page."""
+    """``total`` counts the conversations of all pages."""
 
     total: int
     limit: int
@@ -165,7 +167,7 @@ class MessagePagination(WireModel):
 
 
 class AgentConversationList(WireModel):
-    conversations: list[AgentConversation]
+    conversations: list[Encoded[AgentConversation]]
     pagination: Pagination
 
 
@@ -173,7 +175,7 @@ class AgentConversationCreated(WireModel):
     success: Literal[True] = True
     conversation_id: ConversationId
     message: str
-    conversation: AgentConversation
+    conversation: Encoded[AgentConversation]
 
 
 class AgentMessageAdded(WireModel):
@@ -185,5 +187,5 @@ class AgentMessageAdded(WireModel):
 
 
 class AgentMessagePage(WireModel):
-    messages: list[AgentMessage]
+    messages: Encoded[list[AgentMessage]]
     pagination: MessagePagination

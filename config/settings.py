@@ -35,12 +35,12 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "agent_conversations.api.middleware.no_store",
-    "agent_conversations.api.middleware.answer_in_time",
-    "agent_conversations.api.middleware.CorsWhereAsked",
+    "agent_conversations.api.middleware.redis_deadline",
+    "agent_conversations.api.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "agent_conversations.api.middleware.HostCheckedOnce",
+    "django.middleware.common.CommonMiddleware",
 ]
-# No answer is a page with a login, a frame or a form that Django would protect.
+# No response is a page with a login, a frame or a form that Django would protect.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -74,7 +74,7 @@ CACHES = {
     }
 }
 
-# A body beyond this is a 413, whatever it holds.
+# A longer body is a 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # The library cannot take what is no origin; a system check tells of it.
@@ -89,7 +89,7 @@ CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-ke
 CORS_EXPOSE_HEADERS = ["ETag", "Location", "Idempotency-Replayed", "Retry-After"]
 
 REST_FRAMEWORK = {
-    # The flag first: a feature that is off answers 503 to everyone.
+    # The flag first: a feature that is off is a 503 for everyone.
     "DEFAULT_PERMISSION_CLASSES": [
         "agent_conversations.api.permissions.FeatureEnabled",
         "agent_conversations.api.authentication.HasToken",
@@ -103,9 +103,9 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PARSER_CLASSES": ["agent_conversations.api.parsers.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "agent_conversations.api.negotiation.JsonUnlessBrowser",
-    "DEFAULT_SCHEMA_CLASS": "agent_conversations.api.schema.ContractSchema",
+    "DEFAULT_SCHEMA_CLASS": "agent_conversations.api.openapi.schema.ContractSchema",
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "agent_conversations.api.exceptions.answer_error",
+    "EXCEPTION_HANDLER": "agent_conversations.api.exceptions.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }
@@ -119,14 +119,14 @@ SPECTACULAR_SETTINGS = {
     ),
     "VERSION": "1.1.1",
     "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_PATCH": False,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": [],
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "SORT_OPERATIONS": False,
-    "POSTPROCESSING_HOOKS": ["agent_conversations.api.schema.complete_schema"],
+    "POSTPROCESSING_HOOKS": ["agent_conversations.api.openapi.schema.complete_schema"],
     "TAGS": [
         {"name": "conversations", "description": "What a user and a voice agent said."},
         {"name": "sessions", "description": "The live connection of a conversation, ten minutes."},

@@ -9,8 +9,8 @@ from drf_spectacular.views import (
 )
 
 from agent_conversations.api import urls as api
-from agent_conversations.api.health import HealthView, LiveView, ReadyView, index
 from agent_conversations.api.negotiation import FirstRenderer
+from agent_conversations.api.views.health import HealthView, IndexView, LiveView, ReadyView
 
 _document = {"content_negotiation_class": FirstRenderer}
 
@@ -23,7 +23,7 @@ urlpatterns = [
     path("openapi.json", SpectacularJSONAPIView.as_view(**_document), name="openapi-json"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi-json", **_document), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi-json", **_document), name="redoc"),
-    path("", index, name="index"),
+    path("", IndexView.as_view(), name="index"),
 ]
 
 handler400 = "agent_conversations.api.exceptions.bad_request"

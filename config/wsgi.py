@@ -2,14 +2,11 @@
 
 import os
 
-import django
 from django.conf import settings
+from django.core.wsgi import get_wsgi_application
 
 from config.chunked import read_chunked_bodies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django.setup(set_prefix=False)
 
-from config.handler import ServiceHandler  # noqa: E402  # needs the applications
-
-application = read_chunked_bodies(ServiceHandler(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+application = read_chunked_bodies(get_wsgi_application(), settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

@@ -226,7 +226,9 @@ class SessionDeletionQuery(WireModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    session_id: str | None = None
+    session_id: str | None = Field(
+        default=None, description="Delete only the session with this id."
+    )
 
 
 class AgentSessionStatus(WireModel):
@@ -261,3 +263,15 @@ class AgentSessionRegistered(WireModel):
     session_id: str | None = None
     created_at: Timestamp
     ttl: int
+
+    @classmethod
+    def of(cls, conversation_id: str, stored: AgentSession) -> Self:
+        return cls.model_validate(
+            {
+                "message": "Agent session registered",
+                "conversation_id": conversation_id,
+                "session_id": stored.session_id,
+                "created_at": stored.created_at,
+                "ttl": stored.ttl,
+            }
+        )

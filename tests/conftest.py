@@ -1,6 +1,7 @@
-"""What every test may ask for: a store over fakeredis and over the bundled server."""
+"""Fixtures shared by all tests: a store over fakeredis and over the bundled server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import fakeredis
 import pytest
@@ -41,7 +42,7 @@ def fake_redis() -> Iterator[Redis]:
 
 @pytest.fixture(params=["fake", "real"])
 def raw_redis(request: pytest.FixtureRequest) -> Redis:
-    """The plain client under ``store``, for what a test writes and looks at directly."""
+    """The plain client under ``store``, for what a test writes and reads directly."""
     client: Redis = request.getfixturevalue(f"{request.param}_redis")
     return client
 
@@ -74,10 +75,56 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 
 @pytest.fixture
-def real_service(server: EmbeddedServer, real_redis: Redis, settings: Settings) -> Iterator[Redis]:
+def stoppable_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A bundled server of the test's own, which it may stop."""
+    with EmbeddedServer(tmp_path_factory.mktemp("stoppable")) as running:
+        yield running
+
+
+@pytest.fixture
+def stoppable_store(stoppable_server: EmbeddedServer) -> Iterator[StoreClient]:
+    """A store over ``stoppable_server``."""
+    client = Redis.from_url(stoppable_server.url, **connection_options())
+    yield StoreClient(client)
+    client.close()
+
+
+@pytest.fixture
+def interrupted_store(raw_redis: Redis) -> Callable[[Callable[[], object]], StoreClient]:
+    """Make a store in which another writer acts once, right after the first call to Redis."""
+
+    class InterruptedStore(StoreClient):
+        def __init__(self, intrude: Callable[[], object]) -> None:
+            super().__init__(raw_redis)
+            self._intrude: Callable[[], object] | None = intrude
+
+        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = False) -> Any:
+            found = super().call(command, repeatable=repeatable)
+            intrude, self._intrude = self._intrude, None
+            if intrude is not None:
+                intrude()
+            return found
+
+    return InterruptedStore
+
+
+@pytest.fixture
+def point_at(settings: Settings) -> Iterator[Callable[[str], None]]:
+    """Point the Django service at the Redis server of a URL."""
+
+    def point(url: str) -> None:
+        default = {**settings.CACHES["default"], "LOCATION": url}
+        settings.CACHES = {**settings.CACHES, "default": default}
+        services.forget()
+
+    yield point
+    services.forget()
+
+
+@pytest.fixture
+def real_service(
+    server: EmbeddedServer, real_redis: Redis, point_at: Callable[[str], None]
+) -> Redis:
     """The Django service on the bundled server; gives a plain client of that server."""
-    default = {**settings.CACHES["default"], "LOCATION": server.url}
-    settings.CACHES = {**settings.CACHES, "default": default}
-    services.forget()
-    yield real_redis
-    services.forget()
+    point_at(server.url)
+    return real_redis

@@ -1,22 +1,20 @@
-"""A session's token stays in Redis: it is looked for everywhere else."""
+"""A session's token is stored in Redis, and is shown nowhere else."""
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import Client
-from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
-from agent_conversations.api.operations import OPERATIONS
 from config.logging import logging_config
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
 from sessions_store.types import AgentSession
+from tests.agent_conversations.api.routes import ROUTES
 
 MARK = "MARKEDTOKEN"
 API = "/agent-conversations/api"
@@ -30,7 +28,7 @@ SESSION = {
     "sessionId": "sess-1",
     "metadata": {"secret": MARK},
 }
-# Each is refused at another place on its way.
+# Each is refused at another step of the request.
 REFUSED = [
     {**SESSION, "sessionPayload": {"wsUrl": f"https://{MARK}"}, "sessionUrl": f"https://{MARK}"},
     {"sessionId": MARK},
@@ -61,7 +59,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def send_everything(client: Client) -> Iterator[bytes]:
-    """Yield every answer that the service gives about a marked session, errors included."""
+    """Yield the body of every response about a marked session, errors included."""
     path = f"{API}/{ID}/session"
     for body in [*REFUSED, SESSION]:
         yield client.post(path, body, "application/json").content
@@ -86,51 +84,49 @@ def send_everything(client: Client) -> Iterator[bytes]:
         yield client.get(page).content
 
 
-def test_the_walk_below_takes_every_route() -> None:
-    assert len(OPERATIONS) == 10, "add a new route to send_everything()"
+def test_requests_below_cover_every_route() -> None:
+    assert len(ROUTES) == 10, "add a new route to send_everything()"
 
 
-def test_no_answer_and_no_log_line_shows_the_token(
+def test_no_response_and_no_log_line_shows_the_token(
     real_service: Redis, client: Client, log: io.StringIO
 ) -> None:
-    answers = list(send_everything(client))
+    bodies = list(send_everything(client))
 
     assert MARK.encode() in real_service.get(f"elevenlabs:session:{ID}")  # type: ignore[operator]  # bytes
-    assert not [answer for answer in answers if MARK.encode() in answer]
+    assert not [body for body in bodies if MARK.encode() in body]
     assert MARK not in log.getvalue()
 
 
-def test_nor_while_redis_is_away_or_answers_errors(
-    real_service: Redis, client: Client, log: io.StringIO, settings: Settings
+def test_token_stays_hidden_while_redis_is_unavailable(
+    real_service: Redis, client: Client, log: io.StringIO, point_at: Callable[[str], None]
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
     real_service.execute_command("ACL", "SETUSER", "default", "-evalsha", "-set", "-script")  # type: ignore[no-untyped-call]  # redis-py's
     denied = list(send_everything(client))
     real_service.execute_command("ACL", "SETUSER", "default", "+@all")  # type: ignore[no-untyped-call]  # redis-py's
-    default = {**django_settings.CACHES["default"], "LOCATION": "unix:///nowhere.sock"}
-    settings.CACHES = {"default": default}
-    services.forget()
+    point_at("unix:///nowhere.sock")
     away = list(send_everything(client))
 
-    assert not [answer for answer in denied + away if MARK.encode() in answer]
+    assert not [body for body in denied + away if MARK.encode() in body]
     assert b"store_unavailable" in b"".join(denied)
     assert b"store_unavailable" in b"".join(away)
     assert MARK not in log.getvalue()
 
 
-def test_nor_when_the_stored_record_is_broken(
+def test_token_stays_hidden_when_the_record_is_corrupt(
     real_service: Redis, client: Client, log: io.StringIO
 ) -> None:
-    answers = []
+    bodies = []
     for broken in (f'{{"wsUrl": "{MARK}', f'["{MARK}"]', f'{{"sessionPayload": "{MARK}"}}'):
         real_service.set(f"elevenlabs:session:{ID}", broken)
-        answers += list(send_everything(client))[-18:]
+        bodies += list(send_everything(client))[-18:]
 
-    assert not [answer for answer in answers if MARK.encode() in answer]
+    assert not [body for body in bodies if MARK.encode() in body]
     assert MARK not in log.getvalue()
 
 
-def test_nor_when_a_bug_raises_it(
+def test_token_stays_hidden_when_a_bug_raises_it(
     real_service: Redis, client: Client, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
@@ -146,7 +142,7 @@ def test_nor_when_a_bug_raises_it(
     assert MARK not in log.getvalue()
 
 
-def test_commands_do_not_show_it(
+def test_commands_do_not_print_the_token(
     real_service: Redis, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
@@ -163,7 +159,7 @@ def test_commands_do_not_show_it(
     assert MARK not in shown.out + shown.err
 
 
-def test_it_is_shown_to_whoever_asks_for_it_by_name(real_service: Redis, client: Client) -> None:
+def test_token_is_readable_by_its_fields_name(real_service: Redis, client: Client) -> None:
     client.post(f"{API}/{ID}/session", SESSION, "application/json")
 
     session = services.sessions().get(ID)
@@ -174,7 +170,7 @@ def test_it_is_shown_to_whoever_asks_for_it_by_name(real_service: Redis, client:
     assert MARK not in f"{session} {session!r}"
 
 
-def test_the_stores_own_errors_do_not_quote_a_command(real_store: StoreClient) -> None:
+def test_store_errors_do_not_quote_a_command(real_store: StoreClient) -> None:
     def fail(client: Redis) -> None:
         pipeline = client.pipeline()
         pipeline.set("key", MARK)

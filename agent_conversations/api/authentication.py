@@ -25,7 +25,7 @@ class Client:
 class TokenAuthentication(BaseAuthentication):
     """Reads ``Authorization: Bearer <token>``.
 
-    A browser cannot be told to send that, so a token is also taken as the password of HTTP Basic
+    A browser cannot be made to send that, so a token is also taken as the password of HTTP Basic
     authentication (the user name is ignored); but not from another site's page, because a browser
     sends such a password along by itself.
     """
@@ -76,7 +76,7 @@ def _name_of(sent: str, tokens: Mapping[str, str]) -> str | None:
     """Return the name of the token that was sent; every one is compared, in constant time."""
     found = None
     if not sent:
-        return None  # whatever is configured
+        return None
     for token, name in tokens.items():
         if hmac.compare_digest(sent.encode(), token.encode()):
             found = name

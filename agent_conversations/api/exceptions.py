@@ -1,11 +1,11 @@
-"""One table from an error to its answer, and the envelope that every error has."""
+"""One table from an exception to its response, and the envelope that every error response has."""
 
 import logging
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import (
     DisallowedHost,
@@ -15,6 +15,7 @@ from django.core.exceptions import (
     TooManyFieldsSent,
 )
 from django.http import Http404, HttpRequest, HttpResponse
+from pydantic import Field
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -35,6 +36,7 @@ from sessions_store.errors import (
     WrongTypeError,
 )
 from sessions_store.wire import json_codec
+from sessions_store.wire.model import WireModel
 
 _logger = logging.getLogger(__name__)
 
@@ -42,13 +44,13 @@ RETRY_AFTER_SECONDS = 1
 
 
 @dataclass(frozen=True)
-class Answer:
-    """How an error is told: the status, the code, and the sentence unless the error has its own."""
+class ErrorResponse:
+    """How an exception is reported to a client."""
 
     status: int
     code: str
     sentence: str = ""
-    """Empty: the error's own text, which names ids and limits and never content."""
+    """Empty: the exception's own text, which names ids and limits and never content."""
 
 
 class FeatureDisabledError(exceptions.APIException):
@@ -59,106 +61,122 @@ class RequestTooLargeError(Exception):
     """The body is over 1 MiB."""
 
 
-_INTERNAL = Answer(500, "internal_error", "Something went wrong on the server.")
+_INTERNAL = ErrorResponse(500, "internal_error", "Something went wrong on the server.")
+_TOO_LARGE = ErrorResponse(413, "request_too_large", "The body must not be larger than 1 MiB.")
+_NO_TOKEN = ErrorResponse(
+    401, "not_authenticated", "Send a valid token: Authorization: Bearer <token>."
+)
 
-ANSWERS: Mapping[type[Exception], Answer] = {
+ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
     # The store's
-    InvalidRequestError: Answer(400, "invalid_request"),
-    ConversationNotFoundError: Answer(404, "conversation_not_found"),
-    SessionNotFoundError: Answer(404, "session_not_found"),
-    ConversationExistsError: Answer(409, "conversation_exists"),
-    MessageConflictError: Answer(409, "message_conflict"),
-    ConversationFullError: Answer(409, "conversation_full"),
-    PreconditionFailedError: Answer(412, "precondition_failed"),
-    CorruptRecordError: Answer(500, "corrupt_record"),
-    UnsupportedRecordVersionError: Answer(500, "corrupt_record"),
+    InvalidRequestError: ErrorResponse(400, "invalid_request"),
+    ConversationNotFoundError: ErrorResponse(404, "conversation_not_found"),
+    SessionNotFoundError: ErrorResponse(404, "session_not_found"),
+    ConversationExistsError: ErrorResponse(409, "conversation_exists"),
+    MessageConflictError: ErrorResponse(409, "message_conflict"),
+    ConversationFullError: ErrorResponse(409, "conversation_full"),
+    PreconditionFailedError: ErrorResponse(412, "precondition_failed"),
+    CorruptRecordError: ErrorResponse(500, "corrupt_record"),
+    UnsupportedRecordVersionError: ErrorResponse(500, "corrupt_record"),
     WrongTypeError: _INTERNAL,
-    StoreUnavailableError: Answer(503, "store_unavailable"),
-    WritesRefusedError: Answer(503, "store_unavailable"),
+    StoreUnavailableError: ErrorResponse(503, "store_unavailable"),
+    WritesRefusedError: ErrorResponse(503, "store_unavailable"),
     # HTTP's
-    FeatureDisabledError: Answer(
+    FeatureDisabledError: ErrorResponse(
         503, "feature_disabled", "The ElevenLabs agent is switched off on this server."
     ),
-    RequestTooLargeError: Answer(
-        413, "request_too_large", "The body must not be larger than 1 MiB."
-    ),
-    RequestDataTooBig: Answer(413, "request_too_large", "The body must not be larger than 1 MiB."),
-    TooManyFieldsSent: Answer(400, "invalid_request", "The query has too many parameters."),
-    DisallowedHost: Answer(
+    RequestTooLargeError: _TOO_LARGE,
+    RequestDataTooBig: _TOO_LARGE,
+    TooManyFieldsSent: ErrorResponse(400, "invalid_request", "The query has too many parameters."),
+    DisallowedHost: ErrorResponse(
         400, "invalid_request", "This host name is not among the server's ALLOWED_HOSTS."
     ),
-    SuspiciousOperation: Answer(400, "invalid_request", "The request cannot be read."),
-    exceptions.ParseError: Answer(400, "invalid_request"),
-    exceptions.NotAuthenticated: Answer(
-        401, "not_authenticated", "Send a valid token: Authorization: Bearer <token>."
-    ),
-    exceptions.AuthenticationFailed: Answer(
-        401, "not_authenticated", "Send a valid token: Authorization: Bearer <token>."
-    ),
-    Http404: Answer(
+    SuspiciousOperation: ErrorResponse(400, "invalid_request", "The request cannot be read."),
+    exceptions.ParseError: ErrorResponse(400, "invalid_request"),
+    exceptions.NotAuthenticated: _NO_TOKEN,
+    exceptions.AuthenticationFailed: _NO_TOKEN,
+    Http404: ErrorResponse(
         404, "not_found", "There is nothing at this path. (Paths have no slash at their end.)"
     ),
-    exceptions.NotFound: Answer(404, "not_found", "There is nothing at this path."),
-    exceptions.MethodNotAllowed: Answer(
+    exceptions.NotFound: ErrorResponse(404, "not_found", "There is nothing at this path."),
+    exceptions.MethodNotAllowed: ErrorResponse(
         405, "method_not_allowed", "This path does not take that method; Allow lists its methods."
     ),
-    exceptions.NotAcceptable: Answer(
-        406, "not_acceptable", "Answers are application/json, which Accept refuses."
+    exceptions.NotAcceptable: ErrorResponse(
+        406, "not_acceptable", "Responses are application/json, which Accept refuses."
     ),
-    exceptions.UnsupportedMediaType: Answer(
+    exceptions.UnsupportedMediaType: ErrorResponse(
         415,
         "unsupported_media_type",
         "The body must be application/json in UTF-8, without a Content-Encoding.",
     ),
-    exceptions.Throttled: Answer(
+    exceptions.Throttled: ErrorResponse(
         429, "rate_limited", "Too many sessions are registered; wait as long as Retry-After says."
     ),
-    PermissionDenied: Answer(400, "invalid_request", "The request is refused."),
-    # Whatever else is raised is a fault of ours; its text may hold anything and never leaves.
+    PermissionDenied: ErrorResponse(400, "invalid_request", "The request is refused."),
+    # Every other exception is a fault of ours; its text may hold anything and is never sent.
     Exception: _INTERNAL,
 }
 
 
-def answer_of(error: Exception) -> Answer:
-    """Return the table's row for the error's class, or for the nearest of its parents."""
-    return next(ANSWERS[parent] for parent in type(error).__mro__ if parent in ANSWERS)
+def error_response(error: Exception) -> ErrorResponse:
+    """Return the table's row for the exception's class, or for the nearest of its parents."""
+    return next(
+        ERROR_RESPONSES[parent] for parent in type(error).__mro__ if parent in ERROR_RESPONSES
+    )
 
 
-def envelope(error: Exception) -> dict[str, Any]:
-    """Return the body that tells of ``error``. An unknown error's own text never leaves."""
-    answer = answer_of(error)
-    body: dict[str, Any] = {
-        "success": False,
-        "error": answer.sentence or str(error),
-        "code": answer.code,
-    }
-    if isinstance(error, InvalidRequestError) and error.details:
-        body["details"] = error.details
-    if isinstance(error, WritesRefusedError):
-        body["advice"] = error.problems
-    if isinstance(error, FeatureDisabledError):
-        body |= {"enabled": False, "message": "Set ELEVENLABS_AGENT_ENABLED=true to switch it on."}
-    return body
+class Error(WireModel):
+    """What every error looks like."""
+
+    success: Literal[False] = False
+    error: str = Field(description="A sentence for a person.")
+    code: str = Field(
+        description="For programs; it never changes.",
+        json_schema_extra={"enum": [*sorted({row.code for row in ERROR_RESPONSES.values()})]},
+    )
+    details: dict[str, list[str]] | None = Field(
+        default=None, description="By field, only with invalid_request."
+    )
+    enabled: Literal[False] | None = Field(default=None, description="Only with feature_disabled.")
+    message: str | None = Field(default=None, description="Only with feature_disabled.")
+    advice: dict[str, str] | None = Field(
+        default=None,
+        description="Only of health: what is wrong with the Redis server, and what to do about it.",
+    )
 
 
-def answer_error(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Django REST Framework's exception handler: every error becomes the envelope."""
-    answer = answer_of(error)
-    _report(error, answer)
+def envelope(error: Exception) -> Error:
+    """Return the body of the response to ``error``."""
+    row = error_response(error)
+    disabled = isinstance(error, FeatureDisabledError)
+    return Error(
+        error=row.sentence or str(error),
+        code=row.code,
+        details=(error.details or None) if isinstance(error, InvalidRequestError) else None,
+        enabled=False if disabled else None,
+        message="Set ELEVENLABS_AGENT_ENABLED=true to switch it on." if disabled else None,
+        advice=error.problems if isinstance(error, WritesRefusedError) else None,
+    )
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
+    """Django REST Framework's ``EXCEPTION_HANDLER``: every exception becomes the envelope."""
+    _log(error)
     headers = _headers(error)
-    if answer.status == 405:
+    if isinstance(error, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
-    return Response(envelope(error), status=answer.status, headers=headers)
+    return Response(envelope(error), status=error_response(error).status, headers=headers)
 
 
-def _report(error: Exception, answer: Answer) -> None:
+def _log(error: Exception) -> None:
     if isinstance(error, StoreUnavailableError):
         _logger.warning("The store is unavailable", extra={"cause": error.cause})
     elif isinstance(error, CorruptRecordError):
         _logger.error(
             "A record cannot be read", extra={"record": error.record_id, "reason": error.reason}
         )
-    elif answer is _INTERNAL:
+    elif error_response(error) is _INTERNAL:
         _logger.error("A request failed", exc_info=(type(error), error, error.__traceback__))
 
 
@@ -167,7 +185,7 @@ def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, exceptions.APIException):
-        # What the REST framework found out for these two headers, each on errors of its own.
+        # The attributes by which Django REST Framework hands on what these two headers say.
         if auth_header := getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = auth_header
         if wait := getattr(error, "wait", None):
@@ -175,36 +193,30 @@ def _headers(error: Exception) -> dict[str, str]:
     return headers
 
 
-def _outside_of_a_view(error: Exception) -> HttpResponse:
-    answer = answer_of(error)
-    _report(error, answer)
+# Django's error views, for what fails before a view is reached (config/urls.py names them).
+
+
+def _response_outside_of_views(error: Exception) -> HttpResponse:
+    _log(error)
     return HttpResponse(
-        json_codec.encode(envelope(error)), status=answer.status, content_type="application/json"
+        json_codec.encode(envelope(error).to_wire()),
+        status=error_response(error).status,
+        content_type="application/json",
     )
 
 
-# Django's own error views, for what fails before a view is reached (see config/urls.py).
-
-
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside_of_a_view(exception)
+    return _response_outside_of_views(exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside_of_a_view(exception)
+    return _response_outside_of_views(exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside_of_a_view(exception)
-
-
-def method_not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
-    response = _outside_of_a_view(exceptions.MethodNotAllowed(request.method or ""))
-    response.headers["Allow"] = allowed
-    return response
+    return _response_outside_of_views(exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-
     error = sys.exc_info()[1]
-    return _outside_of_a_view(error if isinstance(error, Exception) else RuntimeError())
+    return _response_outside_of_views(error if isinstance(error, Exception) else RuntimeError())

@@ -1,6 +1,7 @@
 """Who gets JSON and who the browsable API."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.http.request import MediaType
@@ -17,16 +18,16 @@ _HTML = "text/html"
 class JsonUnlessBrowser(BaseContentNegotiation):
     """JSON for everyone, but for a browser that asks for ``text/html`` by name.
 
-    A client that names no type we have gets JSON too; only one that refuses JSON in so many words
-    (``application/json;q=0``) is told that there is nothing else.
+    A client that names no type that we have gets JSON too; only one that refuses JSON in so many
+    words (``application/json;q=0``) gets a 406.
 
     Raises:
         NotAcceptable: JSON is refused and HTML not asked for.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        media_type = (request.content_type or "").partition(";")[0].strip().lower()
-        return next((parser for parser in parsers if parser.media_type == media_type), None)
+        # The only one: it refuses what it cannot read, by charset and Content-Encoding too.
+        return next(iter(parsers))
 
     def select_renderer(
         self,
@@ -35,8 +36,7 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
         by_type: dict[Any, BaseRenderer] = {renderer.media_type: renderer for renderer in renderers}
-        accept = request.META.get("HTTP_ACCEPT", "*/*").lower()
-        quality = _qualities(accept)
+        quality = _qualities(request.META.get("HTTP_ACCEPT", "*/*").lower())
         html = quality.get(_HTML, 0.0)
         json = quality.get(_JSON, quality.get("application/*", quality.get("*/*", 1.0)))
         if html > 0 and _HTML in by_type and html >= quality.get(_JSON, 0.0):
@@ -46,14 +46,9 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         return by_type[_JSON], _JSON
 
 
-def wants_nothing_but_json(accept: str) -> bool:
-    """Tell, without taking the header apart, that it can only end in JSON."""
-    # Without parameters nothing can be refused.
-    return ";" not in accept and _HTML not in accept.lower()
-
-
-def _qualities(accept: str) -> dict[str, float]:
-    """Return how much each type of an ``Accept`` header is wanted, from 0 to 1."""
+@lru_cache(maxsize=64)  # nearly every client sends one of a few headers
+def _qualities(accept: str) -> Mapping[str, float]:
+    """Return the quality of each media type in an ``Accept`` header, from 0 to 1."""
     qualities: dict[str, float] = {}
     for part in accept.split(","):
         media_type = MediaType(part.strip())
@@ -63,7 +58,7 @@ def _qualities(accept: str) -> dict[str, float]:
 
 
 class FirstRenderer(BaseContentNegotiation):
-    """For a document that exists in one form only: whatever is asked for, that form."""
+    """For a document that exists in one form only: that form, whatever ``Accept`` says."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return None

@@ -1,4 +1,4 @@
-"""How an answer is written: spliced JSON for programs, a page for people."""
+"""How a response is written: JSON for programs, a page for people."""
 
 import json
 from collections.abc import Mapping
@@ -8,15 +8,14 @@ import orjson
 from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
-from agent_conversations.api.operations import operation_of
-from agent_conversations.store.records import StoredConversation
-from agent_conversations.types import AgentConversationList
+from agent_conversations.api.openapi.forms import form_of
 from sessions_store.wire import json_codec
+from sessions_store.wire.encoded import Encoded
 from sessions_store.wire.model import WireModel
 
 
 class JsonRenderer(BaseRenderer):
-    """Writes types as JSON; stored JSON is put into the answer as it stands, undecoded."""
+    """Writes types as JSON; JSON that is stored is put into the response undecoded."""
 
     media_type = "application/json"
     format = "json"
@@ -30,18 +29,16 @@ class JsonRenderer(BaseRenderer):
     ) -> bytes:
         if data is None:
             return b""
-        if isinstance(data, StoredConversation):
-            return data.to_json()  # as it is: orjson would copy it once more
-        return orjson.dumps(data, default=_encodable, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        if isinstance(data, Encoded):
+            return data.json
+        return orjson.dumps(data, default=_encodable)
 
 
 def _encodable(value: Any) -> Any:
     if isinstance(value, WireModel):
         return value.to_wire()
-    if isinstance(value, StoredConversation):
-        return orjson.Fragment(value.to_json())
-    if isinstance(value, bytes):
-        return orjson.Fragment(value)
+    if isinstance(value, Encoded):
+        return orjson.Fragment(value.json)
     raise TypeError
 
 
@@ -70,43 +67,44 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         return _IndentedJsonRenderer()
 
     def get_raw_data_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
-        form = super().get_raw_data_form(data, view, method, request)
-        operation = operation_of(view, method)
-        if form is None or operation is None:
+        raw_data_form = super().get_raw_data_form(data, view, method, request)
+        form = form_of(view, method)
+        if raw_data_form is None or form is None:
             return None
-        example = next(iter(operation.request_examples.values()), {})
-        form.fields["_content"].initial = json.dumps(example, indent=2, ensure_ascii=False)
-        return form
+        example = json.dumps(form.example, indent=2, ensure_ascii=False)
+        raw_data_form.fields["_content"].initial = example
+        return raw_data_form
 
     def get_context(
         self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
     ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
         view = context["view"]
-        context["links"] = _links(view, data)
+        context["links"] = _links(view, JsonRenderer().render(data))
         if context["response"].status_code == 405 and context["request"].method == "GET":
             context["content"] = "Nothing to read here: this path takes the form below."
-        operations = {method: operation_of(view, method) for method in view.allowed_methods}
+        forms = {method: form_of(view, method) for method in view.allowed_methods}
         context["irreversible"] = {
-            method: operation.irreversible
-            for method, operation in operations.items()
-            if operation and operation.irreversible
+            method: form.irreversible
+            for method, form in forms.items()
+            if form and form.irreversible
         }
         return context
 
 
-def _links(view: Any, data: Any) -> Mapping[str, str]:
+def _links(view: Any, content: bytes) -> Mapping[str, str]:
     """Return where to go from a page: to the conversations on it, or around the one it is about."""
-    if isinstance(data, AgentConversationList):
-        shown = [conversation.conversation_id for conversation in data.conversations]
-        return {one: reverse("agent-conversation", args=[one]) for one in shown}
-    conversation_id = view.kwargs.get("conversation_id") or getattr(data, "conversation_id", None)
+    body = json_codec.decode(content) if content else {}
+    if "conversations" in body:
+        listed = [conversation["conversationId"] for conversation in body["conversations"]]
+        return {each: reverse("agent-conversation-detail", args=[each]) for each in listed}
+    conversation_id = view.kwargs.get("conversation_id") or body.get("conversationId")
     if conversation_id is None:
         return {}
     names = {
-        "Conversation": "agent-conversation",
-        "Messages": "agent-messages",
-        "New message": "new-agent-message",
-        "Session": "agent-session",
+        "Conversation": "agent-conversation-detail",
+        "Messages": "agent-message-list",
+        "New message": "agent-message-new",
+        "Session": "agent-session-detail",
     }
     return {title: reverse(name, args=[conversation_id]) for title, name in names.items()}

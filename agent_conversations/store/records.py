@@ -236,7 +236,7 @@ def decode_conversation(
     return conversation
 
 
-_IN_EVERY_MESSAGE = AgentMessage.always_present | {
+_IN_EVERY_MESSAGE = AgentMessage.always_in_responses | {
     field.alias for field in AgentMessage.model_fields.values() if field.is_required()
 }
 

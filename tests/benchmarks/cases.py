@@ -140,7 +140,7 @@ def cases(place: Workplace) -> list[Case]:
             f"{API}/bench-1000",
             floor=read(1_000),
             plain=lambda: plain.read("bench-1000"),
-            most_over_floor=1.3,
+            most_over_floor=1.35,
         ),
         Case(
             "append to 10 messages",
@@ -166,7 +166,7 @@ def cases(place: Workplace) -> list[Case]:
             '{"agentId": "agent_1"}',
             floor=create,
             plain=lambda: plain.create(f"{place.name}-{next(numbers)}", 0),
-            most_over_floor=2.0,
+            most_over_floor=2.1,
         ),
         Case(
             "list 20 of 1,000",
@@ -181,7 +181,7 @@ def cases(place: Workplace) -> list[Case]:
             f"{API}/bench-0/session",
             json.dumps(SESSION),
             floor=register,
-            most_over_floor=2.0,
+            most_over_floor=2.4,
         ),
         Case(
             "see a session",

@@ -4,7 +4,7 @@ from pathlib import Path
 from config.secret_key import secret_key
 
 
-def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+def test_secret_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     first = secret_key(tmp_path / "data")
 
     assert len(first) >= 50
@@ -12,7 +12,7 @@ def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / "secret_key").stat().st_mode) == 0o600
 
 
-def test_where_none_can_be_kept_or_read_it_is_one_for_this_process(tmp_path: Path) -> None:
+def test_unusable_key_file_still_yields_a_secret_key(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "secret_key").write_bytes(b"\xff\xfe")
 

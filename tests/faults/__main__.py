@@ -2,8 +2,8 @@
 
     python -m tests.faults [--markdown]
 
-The exit status is 1 where anything was lost, doubled or slower than promised, or answered as the
-contract does not allow.
+The exit status is 1 where anything was lost, doubled or slower than promised, or a response was one
+that the contract does not allow.
 """
 
 import argparse
@@ -35,7 +35,7 @@ COLUMNS = (
     "found",
     "lost",
     "doubled",
-    "slowest answer",
+    "slowest response",
 )
 
 

@@ -1,4 +1,4 @@
-"""An HTTP client that never raises: what did not come back is an answer of status 0."""
+"""An HTTP client that never raises: a request without a response has the status 0."""
 
 import http.client
 import json
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.result import ANSWER_SECONDS
+from tests.faults.result import RESPONSE_SECONDS
 
 API = "/agent-conversations/api"
 UNAVAILABLE = "The store cannot be reached at the moment. Try again shortly."
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """``status`` 0: the connection was refused, broke, or nothing came in time."""
 
     status: int
@@ -53,8 +53,8 @@ class Api:
         path: str,
         body: object = None,
         headers: Mapping[str, str] | None = None,
-        timeout_seconds: float = 4 * ANSWER_SECONDS,
-    ) -> Answer:
+        timeout_seconds: float = 4 * RESPONSE_SECONDS,
+    ) -> Response:
         data = None if body is None else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
         started = time.monotonic()
@@ -65,11 +65,11 @@ class Api:
             response = connection.getresponse()
             raw = response.read()
         except (OSError, http.client.HTTPException):
-            return Answer(0, time.monotonic() - started)
+            return Response(0, time.monotonic() - started)
         finally:
             connection.close()
         received = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(
+        return Response(
             response.status,
             time.monotonic() - started,
             json.loads(raw) if raw else None,
@@ -78,45 +78,47 @@ class Api:
 
     # --- The ten routes ---------------------------------------------------------------------------
 
-    def list(self, **query: object) -> Answer:
+    def list(self, **query: object) -> Response:
         return self.send("GET", f"{API}/list{_query(query)}")
 
     def create(
         self, conversation_id: str | None = None, key: str | None = None, **fields: object
-    ) -> Answer:
+    ) -> Response:
         if conversation_id is not None:
             fields["conversationId"] = conversation_id
         headers = {} if key is None else {"Idempotency-Key": key}
         return self.send("POST", f"{API}/new", fields, headers)
 
-    def get(self, conversation_id: str) -> Answer:
+    def get(self, conversation_id: str) -> Response:
         return self.send("GET", f"{API}/{conversation_id}")
 
-    def update(self, conversation_id: str, changes: object, if_match: str | None = None) -> Answer:
+    def update(
+        self, conversation_id: str, changes: object, if_match: str | None = None
+    ) -> Response:
         headers = {} if if_match is None else {"If-Match": if_match}
         return self.send("PATCH", f"{API}/{conversation_id}", changes, headers)
 
-    def delete(self, conversation_id: str) -> Answer:
+    def delete(self, conversation_id: str) -> Response:
         return self.send("DELETE", f"{API}/{conversation_id}")
 
     def append(
         self, conversation_id: str, message_id: str | None = None, content: str = "words"
-    ) -> Answer:
+    ) -> Response:
         message = {"role": "user", "content": content}
         if message_id is not None:
             message["messageId"] = message_id
         return self.send("POST", f"{API}/{conversation_id}/message", message)
 
-    def messages(self, conversation_id: str, **query: object) -> Answer:
+    def messages(self, conversation_id: str, **query: object) -> Response:
         return self.send("GET", f"{API}/{conversation_id}/messages{_query(query)}")
 
-    def register(self, conversation_id: str, session_id: str) -> Answer:
+    def register(self, conversation_id: str, session_id: str) -> Response:
         return self.send("POST", f"{API}/{conversation_id}/session", session_body(session_id))
 
-    def session(self, conversation_id: str) -> Answer:
+    def session(self, conversation_id: str) -> Response:
         return self.send("GET", f"{API}/{conversation_id}/session")
 
-    def unregister(self, conversation_id: str, session_id: str | None = None) -> Answer:
+    def unregister(self, conversation_id: str, session_id: str | None = None) -> Response:
         query = {} if session_id is None else {"sessionId": session_id}
         return self.send("DELETE", f"{API}/{conversation_id}/session{_query(query)}")
 

@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass
 class Gate:
-    """Hold the next matching command back: ``reached`` tells when it has come."""
+    """Hold the next matching command back: ``reached`` is set when it has come."""
 
     matches: Matches
     reached: threading.Event = field(default_factory=threading.Event)

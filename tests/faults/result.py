@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ANSWER_SECONDS = 2.5
-"""Every answer comes within this time, whatever Redis does."""
+RESPONSE_SECONDS = 2.5
+"""Every response comes within this time, in whatever state Redis is."""
 
 RECOVERY_SECONDS = 1.0
 """Once Redis is back, requests succeed within this time."""
@@ -21,9 +21,9 @@ def ignore() -> None:
 class Result:
     """One row of the table. What is counted is requests, unless the fault's text says otherwise.
 
-    ``acknowledged`` were answered with success; ``found`` of what was acknowledged stands in Redis
-    afterwards, ``lost`` does not, ``doubled`` stands there more than once. ``problems`` are answers
-    and states that the contract does not allow, one sentence each.
+    ``acknowledged`` are those whose response reported success; of these, ``found`` are stored in
+    Redis afterwards, ``lost`` are not, ``doubled`` are stored more than once. ``problems`` are
+    responses and states that the contract does not allow, one sentence each.
     """
 
     fault: str
@@ -35,8 +35,8 @@ class Result:
     lost: int = 0
     doubled: int = 0
     slowest_seconds: float = 0.0
-    promised_seconds: float | None = ANSWER_SECONDS
-    """``None``: nothing is promised, because the process that would answer is the one that died."""
+    promised_seconds: float | None = RESPONSE_SECONDS
+    """``None``: nothing is promised, because the process that would respond was killed."""
     problems: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     """Further measurements of this scenario, in seconds unless the name says otherwise."""
@@ -50,5 +50,5 @@ class Result:
         if self.doubled:
             found.append(f"{self.doubled} doubled")
         if self.promised_seconds is not None and self.slowest_seconds > self.promised_seconds:
-            found.append(f"an answer took {self.slowest_seconds:.2f} s")
+            found.append(f"a response took {self.slowest_seconds:.2f} s")
         return found

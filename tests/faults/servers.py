@@ -58,7 +58,7 @@ class RedisServer:
         return self._running.pid
 
     def begin_start(self, **options: str) -> "Future[None]":
-        """Start the server; the future is done when it answers."""
+        """Start the server; the future is done when it replies."""
         self._running = EmbeddedServer(self._folder, {"appendfsync": "always", **options})
         return self._starter.submit(self._running.start)
 
@@ -227,7 +227,7 @@ class Service:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers. To be called from the main thread."""
+        """Start it and wait until it responds. To be called from the main thread."""
         self._folder.mkdir(parents=True, exist_ok=True)
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -259,18 +259,18 @@ class Service:
         raise RuntimeError(f"the service did not start:\n{log_text}")
 
     def stop(self) -> None:
-        """Ask it to leave; return when it and its workers have."""
+        """Stop it; return when it and its workers have ended."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash would; return when its workers have noticed and left."""
+        """End it as a crash would; return when its workers have noticed and ended."""
         self._end(signal.SIGKILL)
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def worker_pids(self) -> list[int]:
-        """Return the processes that answer requests: its children, but for Redis's."""
+        """Return the processes that handle requests: its children, but for Redis's."""
         others = ("valkey-server", "resource_tracker", "forkserver")
         return [
             process.pid
@@ -323,7 +323,7 @@ def _living_processes() -> list[_Process]:
 
 @dataclass(frozen=True)
 class Rig:
-    """A service on a Redis server; ``relay`` lies between them where there is one."""
+    """A service on a Redis server; ``relay`` is between them where there is one."""
 
     redis: RedisServer
     service: Service
@@ -333,8 +333,8 @@ class Rig:
     def api(self) -> Api:
         return self.service.api
 
-    def settle(self) -> None:
-        """Empty Redis, and wait until the service has got over what was before."""
+    def reset(self) -> None:
+        """Empty Redis, and wait until the service has recovered from the last fault."""
         with self.redis.client() as client:
             client.flushall()
         deadline = time.monotonic() + START_SECONDS
@@ -361,7 +361,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def rig(*, relayed: bool = False) -> Iterator[Rig]:
-    """Start a Redis server and a service on it, with a relay between them if asked for."""
+    """Start a Redis server and a service on it, with a relay between them if ``relayed``."""
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         redis = RedisServer(folder / "redis")

@@ -3,7 +3,7 @@
     python -m tests.faults.stop_between_steps <redis url>
 
 reads lines of an operation, a tab and a step (a round trip to Redis, counted from 1), has a process
-of its own do each, and answers with that process's exit status: ``STOPPED``, or 0 where the
+of its own do each, and writes that process's exit status: ``STOPPED``, or 0 where the
 operation has fewer steps and was done.
 """
 
@@ -54,7 +54,7 @@ class StoppingStore(StoreClient):
 def run(url: str, operation: str, step: int) -> None:
     store = StoppingStore(Redis.from_url(url, **connection_options()))
     store.stop_at = step
-    # As on a Redis Cluster, where the list lies on another server than the conversation.
+    # As on a Redis Cluster, where the index is in another slot than the conversation.
     OPERATIONS[operation](ConversationRepository(store, index_in_same_step=False))
 
 

@@ -1,4 +1,4 @@
-"""The list becomes true again, whatever interrupted those who write it."""
+"""The index recovers, whatever interrupted those who write it."""
 
 import pytest
 
@@ -7,24 +7,24 @@ from tests.faults.scenarios.index import reindex_under_writers, stopped_between_
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
-def test_a_process_that_ends_between_two_steps_leaves_a_list_that_heals() -> None:
-    # Given conversations whose list lies on another server, so that writing takes several steps
-    # When a process ends before each of the steps of each operation
+def test_index_heals_after_a_process_ends_between_steps() -> None:
+    # The index is in another slot, so that writing takes several steps. A process ends before each
+    # of the steps of each operation.
     result = stopped_between_steps()
 
-    # Then listing and touching, or reindex, make the list true; and the operation, repeated under
-    # its handle, counts once
+    # Listing and touching, or reindex, repair the index; and the operation, repeated under its
+    # handle, counts once.
     assert result.faults == []
     assert result.repeats >= 2 * 12
     assert result.found == result.acknowledged
 
 
 @pytest.mark.parametrize("index_in_same_step", [True, False], ids=["one server", "cluster"])
-def test_reindex_repairs_everything_while_others_write(*, index_in_same_step: bool) -> None:
-    # Given a list that is lost and has ghosts, and clients that create, append and delete
-    # When it is rebuilt meanwhile
+def test_reindex_repairs_the_index_while_others_write(*, index_in_same_step: bool) -> None:
+    # The index is lost and has orphaned entries; clients create, append and delete while it is
+    # rebuilt.
     result = reindex_under_writers(index_in_same_step=index_in_same_step)
 
-    # Then it says exactly what the records say
+    # It contains exactly what the records say.
     assert result.faults == []
     assert result.acknowledged > 100

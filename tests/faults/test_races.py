@@ -1,4 +1,4 @@
-"""Requests that meet leave what one of them alone would have left."""
+"""Concurrent requests leave what one order of them would have left."""
 
 from collections.abc import Callable
 
@@ -22,22 +22,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
         races.appends,
     ],
 )
-def test_one_order_is_what_is_left(direct: Rig, race: Callable[..., Result]) -> None:
-    # Given clients that send at the same moment
-    # When they do so many times
+def test_concurrent_requests_leave_the_outcome_of_one_order(
+    direct: Rig, race: Callable[..., Result]
+) -> None:
+    # Clients send at the same moment, many times.
     result = race(direct, repeats=30)
 
-    # Then each time the outcome is that of one order of their requests
+    # Each time the outcome is that of one order of their requests.
     assert result.faults == []
     assert result.repeats == 30
     assert result.found == result.acknowledged
 
 
-def test_a_delete_that_is_held_back_leaves_the_new_session(relayed: Rig) -> None:
-    # Given a closing tab whose delete has seen its own session still
-    # When another tab registers before that delete is carried out
+def test_delayed_delete_keeps_the_new_session(relayed: Rig) -> None:
+    # The delete of a closing tab has still seen its own session; another tab registers before that
+    # delete is carried out.
     result = races.held_delete(relayed)
 
-    # Then the other tab's session stays
+    # The other tab's session stays.
     assert result.faults == []
     assert result.found == result.acknowledged == 6

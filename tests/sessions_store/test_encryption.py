@@ -1,4 +1,4 @@
-"""Sessions at rest: what is readable in Redis, and by whom."""
+"""Sessions encrypted at rest: what is readable in Redis, and with which keys."""
 
 import json
 
@@ -10,8 +10,8 @@ from sessions_store.errors import CorruptRecordError
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
+from tests.sessions_store.records import EVERYTHING, ID, KEY, session
 
-ID = "conversation-1"
 BODY = {
     "sessionUrl": "wss://api.example.com/push?token=MARK",
     "sessionId": "sess-1",
@@ -25,23 +25,19 @@ def repository(store: StoreClient, *keys: str) -> SessionRepository:
     return SessionRepository(store, encryption_keys=keys)
 
 
-def test_without_keys_a_session_is_plain_json_for_other_services(
-    store: StoreClient, raw_redis: Redis
-) -> None:
+def test_session_is_stored_as_plain_json_without_keys(store: StoreClient, raw_redis: Redis) -> None:
     repository(store).set(ID, AgentSession.from_registration(BODY))
 
-    stored = json.loads(raw_redis.get(f"elevenlabs:session:{ID}"))  # type: ignore[arg-type]  # bytes
+    stored = json.loads(raw_redis.get(KEY))  # type: ignore[arg-type]  # bytes
 
     assert stored["sessionPayload"] == BODY
     assert stored["wsUrl"] == BODY["sessionUrl"]
 
 
-def test_with_a_key_nothing_of_the_client_is_readable_in_redis_but_ids_and_times(
-    store: StoreClient, raw_redis: Redis
-) -> None:
+def test_encrypted_record_shows_only_ids_and_times(store: StoreClient, raw_redis: Redis) -> None:
     repository(store, Fernet.generate_key().decode()).set(ID, AgentSession.from_registration(BODY))
 
-    raw = raw_redis.get(f"elevenlabs:session:{ID}")
+    raw = raw_redis.get(KEY)
 
     assert isinstance(raw, bytes)
     assert b"MARK" not in raw
@@ -54,27 +50,29 @@ def test_with_a_key_nothing_of_the_client_is_readable_in_redis_but_ids_and_times
     }
 
 
-def test_what_was_encrypted_comes_back_as_it_went_in(store: StoreClient) -> None:
+def test_encrypted_session_is_returned_unchanged(store: StoreClient) -> None:
     sessions = repository(store, Fernet.generate_key().decode())
     sessions.set(ID, AgentSession.from_registration(BODY))
 
-    session = sessions.get(ID)
+    found = sessions.get(ID)
 
-    assert session is not None
-    assert session.session_payload == BODY
-    assert list(session.session_payload) == list(BODY)
-    assert session.ws_url == BODY["sessionUrl"]
-    assert session.metadata == BODY["metadata"]
+    assert found is not None
+    assert found.session_payload == BODY
+    assert list(found.session_payload) == list(BODY)
+    assert found.ws_url == BODY["sessionUrl"]
+    assert found.metadata == BODY["metadata"]
 
 
-def test_after_a_rotation_the_old_key_still_reads_and_the_new_one_writes(
+def test_old_key_reads_and_new_key_writes_after_rotation(
     store: StoreClient, raw_redis: Redis
 ) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     repository(store, old).set(ID, AgentSession.from_registration(BODY))
     rotated = repository(store, new, old)
 
-    assert rotated.get(ID) is not None
+    found = rotated.get(ID)
+    assert found is not None
+    assert found.ws_url == BODY["sessionUrl"]
     rotated.set(ID, AgentSession.from_registration(BODY))
 
     assert repository(store, new).get(ID) is not None
@@ -82,23 +80,17 @@ def test_after_a_rotation_the_old_key_still_reads_and_the_new_one_writes(
         repository(store, old).get(ID)
 
 
-def test_a_plain_session_is_still_read_once_keys_are_set(store: StoreClient) -> None:
+def test_plain_session_is_readable_after_keys_are_configured(store: StoreClient) -> None:
     repository(store).set(ID, AgentSession.from_registration(BODY))
 
-    session = repository(store, Fernet.generate_key().decode()).get(ID)
+    found = repository(store, Fernet.generate_key().decode()).get(ID)
 
-    assert session is not None
-    assert session.session_payload == BODY
-
-
-def test_an_encrypted_session_without_keys_is_told_as_such(store: StoreClient) -> None:
-    repository(store, Fernet.generate_key().decode()).set(ID, AgentSession.from_registration(BODY))
-
-    with pytest.raises(CorruptRecordError, match="encrypted"):
-        repository(store).get(ID)
+    assert found is not None
+    assert found.session_payload == BODY
+    assert found.ws_url == BODY["sessionUrl"]
 
 
-def test_an_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
+def test_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
     sessions = repository(store, Fernet.generate_key().decode())
     sessions.set(ID, AgentSession.from_registration(BODY))
 
@@ -106,6 +98,34 @@ def test_an_encrypted_session_is_deleted_by_its_id(store: StoreClient) -> None:
     assert sessions.delete(ID, "sess-1")
 
 
-def test_a_word_that_is_no_key_is_refused(store: StoreClient) -> None:
+def test_invalid_encryption_key_is_refused(store: StoreClient) -> None:
     with pytest.raises(ValueError, match="Fernet key"):
         repository(store, "not-a-key")
+
+
+def test_encrypted_record_hides_credentials_and_keeps_every_field(
+    store: StoreClient, raw_redis: Redis
+) -> None:
+    sessions = repository(store, Fernet.generate_key().decode())
+
+    stored = sessions.set(ID, AgentSession.from_registration(EVERYTHING))
+
+    raw = raw_redis.get(KEY)
+    assert isinstance(raw, bytes)
+    assert b"wss" not in raw
+    assert b"token" not in raw
+    assert b"tags" not in raw
+    assert json.loads(raw)["sessionId"] == "conv_1"
+    found = sessions.get(ID)
+    assert found is not None
+    assert found.model_copy(update={"expires_in_seconds": None}) == stored
+    assert sessions.delete(ID, "conv_1")
+
+
+@pytest.mark.parametrize("keys", [[], [Fernet.generate_key().decode()]], ids=["none", "another"])
+def test_error_says_that_the_encryption_key_is_missing(store: StoreClient, keys: list[str]) -> None:
+    encrypting = repository(store, Fernet.generate_key().decode())
+    encrypting.set(ID, session())
+
+    with pytest.raises(CorruptRecordError, match="encrypted with a key"):
+        repository(store, *keys).get(ID)

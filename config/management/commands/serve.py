@@ -9,7 +9,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from agent_conversations.api.middleware import API_PREFIX
+from agent_conversations.api import API_PREFIX
 from agent_conversations.services import store
 from config.env import Environment
 from sessions_store.embedded.server import EmbeddedServer, EmbeddedServerError

@@ -11,11 +11,10 @@ from django.test import Client
 from redis import Redis
 
 from config.wsgi import application
+from tests.agent_conversations.api.routes import PREFIX
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
-
-PREFIX = "/agent-conversations/api"
 
 
 class AsServed:

@@ -12,11 +12,12 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from agent_conversations import services
-from agent_conversations.api.exceptions import ANSWERS
+from agent_conversations.api.exceptions import ERROR_RESPONSES
 from agent_conversations.store.repository import ConversationRepository
 from config.logging import logging_config
 from sessions_store.errors import StoreError
-from tests.agent_conversations.api.conftest import PREFIX, Api
+from tests.agent_conversations.api.conftest import Api
+from tests.agent_conversations.api.routes import PREFIX
 
 MESSAGE = {"role": "user", "content": "Hello", "messageId": "m-1"}
 CODES = {
@@ -79,15 +80,15 @@ class TestTable:
         family = set(all_subclasses(StoreError))
 
         assert family, "the family is loaded"
-        assert family <= set(ANSWERS)
+        assert family <= set(ERROR_RESPONSES)
 
     def test_gives_each_code_the_status_of_the_contract(self) -> None:
-        statuses = {answer.code: answer.status for answer in ANSWERS.values()}
+        statuses = {row.code: row.status for row in ERROR_RESPONSES.values()}
 
         assert statuses.items() >= CODES.items()
 
     def test_gives_a_code_one_status_only(self) -> None:
-        pairs = {(answer.code, answer.status) for answer in ANSWERS.values()}
+        pairs = {(row.code, row.status) for row in ERROR_RESPONSES.values()}
 
         assert len(pairs) == len({code for code, _ in pairs})
 
@@ -406,7 +407,7 @@ class TestCrash:
         def crash(*_: object, **__: object) -> None:
             raise RuntimeError("secret words")
 
-        monkeypatch.setattr("agent_conversations.api.health.render", crash)
+        monkeypatch.setattr("sessions_store.redis.deadline.begin", crash)
         client.raise_request_exception = False
 
         response = client.get("/")

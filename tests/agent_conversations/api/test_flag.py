@@ -1,55 +1,27 @@
 """The feature flag: what is behind it, what is not, and which words switch it on."""
 
 import io
-from collections.abc import Iterator
 
 import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import Client, override_settings
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from agent_conversations.api.operations import OPERATIONS
 from config.env import read_environment
-from tests.agent_conversations.api.conftest import PREFIX
+from tests.agent_conversations.api.routes import PREFIX, ROUTES
 
 switched_off = override_settings(ELEVENLABS_AGENT_ENABLED=False)
-METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 
-def find_patterns(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Yield every route of the URL configuration with its whole path."""
-    for pattern in resolver.url_patterns:
-        path = before + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from find_patterns(pattern, path)
-        else:
-            yield path, pattern
+def test_every_route_is_found() -> None:
+    assert len(ROUTES) == len(set(ROUTES)) >= 10
+    assert all("<" not in path and "(" not in path for _, path in ROUTES)
 
 
-def find_api_paths() -> list[tuple[str, list[str]]]:
-    """Return a path that can be asked for, and its methods, of each route below the prefix."""
-    found = []
-    for route, pattern in find_patterns(get_resolver()):
-        path = "/" + route.lstrip("^/").rstrip("$")
-        if path.startswith(PREFIX):
-            actions = getattr(pattern.callback, "actions", None)
-            methods = [method.upper() for method in actions] if actions else list(METHODS)
-            found.append((path.replace("<str:conversation_id>", "c-1"), methods))
-    return found
-
-
-API_ROUTES = [(method, path) for path, methods in find_api_paths() for method in methods]
-
-
-def test_every_operation_is_among_the_routes_that_were_found() -> None:
-    assert len(API_ROUTES) >= len(OPERATIONS) == 10
-    assert all("<" not in path and "(" not in path for _, path in API_ROUTES)
-
-
-@pytest.mark.parametrize(("method", "path"), API_ROUTES)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("body", [b"", b"{}", b"no json"])
 @switched_off
 def test_switched_off_every_route_is_a_503_and_asks_redis_nothing(
@@ -70,7 +42,7 @@ def test_switched_off_every_route_is_a_503_and_asks_redis_nothing(
     assert set(real_service.info("commandstats")) == {"cmdstat_config|resetstat"}
 
 
-@pytest.mark.parametrize(("method", "path"), API_ROUTES)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_switched_on_no_route_says_that_it_is_off(
     real_service: Redis, client: Client, method: str, path: str
 ) -> None:

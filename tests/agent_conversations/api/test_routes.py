@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import time_machine
 
-from tests.agent_conversations.api.conftest import PREFIX, Api
+from tests.agent_conversations.api.conftest import Api
+from tests.agent_conversations.api.routes import PREFIX
 
 NOW = "2026-11-23T16:20:45.123Z"
 LATER = "2026-11-23T16:20:55.123Z"

@@ -25,10 +25,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from agent_conversations.api.exceptions import ANSWERS
+from agent_conversations.api.exceptions import ERROR_RESPONSES
 from config.env import PROJECT_DIR
 from config.wsgi import application
-from tests.agent_conversations.api.conftest import PREFIX
+from tests.agent_conversations.api.routes import PREFIX
 
 Json = dict[str, Any]
 
@@ -186,7 +186,7 @@ class TestDocument:
     def test_lists_every_code(self) -> None:
         codes = SCHEMA["components"]["schemas"]["Error"]["properties"]["code"]["enum"]
 
-        assert set(codes) == {answer.code for answer in ANSWERS.values()}
+        assert set(codes) == {row.code for row in ERROR_RESPONSES.values()}
 
     def test_the_status_of_a_session_has_neither_url_nor_payload(self) -> None:
         properties = SCHEMA["components"]["schemas"]["AgentSessionStatus"]["properties"]
@@ -219,7 +219,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("operation_id", CONTRACT)
     def test_of_a_failure_have_its_status(self, operation_id: str) -> None:
-        statuses = {answer.code: str(answer.status) for answer in ANSWERS.values()}
+        statuses = {row.code: str(row.status) for row in ERROR_RESPONSES.values()}
 
         for status, content in find_contents(OPERATIONS[operation_id]):
             if status.isdigit() and status >= "400":

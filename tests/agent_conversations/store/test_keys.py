@@ -9,7 +9,7 @@ from sessions_store.keys import session_key
 IDS = ["agent-1795423973269-5iwhvn2en0a", "a", "conv_01.x", "A" * 128]
 
 
-def test_given_an_id_when_keys_are_built_then_they_are_the_documented_ones() -> None:
+def test_record_keys_are_the_documented_ones() -> None:
     assert session_key("x-1") == "elevenlabs:session:x-1"
     assert keys.conversation_key("x-1") == "elevenlabs:conversation:x-1"
     assert keys.messages_key("x-1") == "{elevenlabs:conversation:x-1}:messages"
@@ -19,7 +19,7 @@ def test_given_an_id_when_keys_are_built_then_they_are_the_documented_ones() -> 
     )
 
 
-def test_when_the_list_is_kept_then_its_keys_are_the_documented_ones() -> None:
+def test_index_keys_are_the_documented_ones() -> None:
     fields = [keys.index_key(field) for field in ("createdAt", "lastAccessedAt", "messageCount")]
 
     assert fields == [
@@ -31,7 +31,7 @@ def test_when_the_list_is_kept_then_its_keys_are_the_documented_ones() -> None:
 
 
 @pytest.mark.parametrize("conversation_id", IDS)
-def test_given_a_conversation_when_its_keys_are_hashed_then_they_share_one_slot(
+def test_keys_of_a_conversation_share_one_slot(
     conversation_id: str,
 ) -> None:
     slots = {key_slot(key.encode()) for key in keys.record_keys(conversation_id)}
@@ -39,20 +39,20 @@ def test_given_a_conversation_when_its_keys_are_hashed_then_they_share_one_slot(
     assert slots == {key_slot(f"elevenlabs:conversation:{conversation_id}".encode())}
 
 
-def test_when_the_list_is_hashed_then_its_keys_share_one_slot() -> None:
+def test_index_keys_share_one_slot() -> None:
     listed = [*keys.INDEX_KEYS, keys.idempotency_key("digest")]
 
     assert {key_slot(key.encode()) for key in listed} == {key_slot(b"elevenlabs:conversations")}
 
 
-def test_given_two_conversations_when_keys_are_built_then_none_is_shared() -> None:
+def test_two_conversations_share_no_key() -> None:
     one, other = keys.record_keys("one"), keys.record_keys("one2")
 
     assert not set(one) & set(other)
     assert len(set(one)) == len(one)
 
 
-def test_when_keys_are_built_then_none_is_of_the_note_taking_service() -> None:
+def test_no_key_belongs_to_the_note_taking_service() -> None:
     built = [*keys.record_keys("x"), *keys.INDEX_KEYS, keys.idempotency_key("d"), session_key("x")]
 
     assert not [key for key in built if key.strip("{").startswith("cursor:")]

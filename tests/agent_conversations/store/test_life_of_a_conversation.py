@@ -1,4 +1,4 @@
-"""Any sequence of operations, over a real server, beside a model of what should come of it."""
+"""Any sequence of operations on a real server, compared with a model."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,11 +45,11 @@ METADATA: st.SearchStrategy[dict[str, Any] | None] = (
 
 @dataclass
 class Expected:
-    """A conversation as it should be."""
+    """A conversation as the model has it."""
 
     created_at: int
     accessed_at: int
-    asked_for: dict[str, Any]
+    requested: dict[str, Any]
     agent_id: str | None
     metadata: dict[str, Any] | None
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Expected:
 
 
 class Life(RuleBasedStateMachine):
-    """Time stands still but for one rule, so that many values are equal."""
+    """Time moves in one rule only, so that many values are equal."""
 
     redis: Redis
 
@@ -81,16 +81,16 @@ class Life(RuleBasedStateMachine):
         self, conversation_id: str, agent_id: str | None, metadata: dict[str, Any] | None
     ) -> None:
         new = NewConversation(conversation_id=conversation_id, agent_id=agent_id, metadata=metadata)
-        asked_for = {"agent_id": agent_id, "metadata": metadata}
+        requested = {"agent_id": agent_id, "metadata": metadata}
         there = self.expected.get(conversation_id)
-        if there is not None and there.asked_for != asked_for:
+        if there is not None and there.requested != requested:
             with pytest.raises(ConversationExistsError):
                 self.conversations.create(new)
             return
         created = self.conversations.create(new)
         assert created.replayed == (there is not None)
         if there is None:
-            there = Expected(now_ms(), now_ms(), asked_for, agent_id, metadata)
+            there = Expected(now_ms(), now_ms(), requested, agent_id, metadata)
             there.revision = created.conversation.revision
             self.expected[conversation_id] = there
         self._compare(conversation_id, created.conversation)
@@ -256,7 +256,7 @@ class Life(RuleBasedStateMachine):
             assert found.revision == there.revision
 
 
-def test_given_any_life_of_conversations_when_lived_then_the_store_is_as_the_model(
+def test_store_matches_the_model_after_any_operations(
     real_redis: Redis,
 ) -> None:
     class LifeOnTheServer(Life):

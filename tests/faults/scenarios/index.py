@@ -1,4 +1,4 @@
-"""The list of conversations is derived data: it becomes true again, whatever stops a writer."""
+"""The index is derived data: it recovers from a writer that stops between any two steps."""
 
 import subprocess
 import sys
@@ -162,7 +162,7 @@ class _Scene:
             self.repository.create(NewConversation(conversation_id=NAME))
 
     def _repeat(self, operation: str) -> None:
-        """Do it again under the same handle, as a client does that got no answer."""
+        """Do it again under the same handle, as a client without a response does."""
         try:
             OPERATIONS[operation](self.repository)
         except ConversationNotFoundError:
@@ -170,7 +170,7 @@ class _Scene:
                 raise
 
     def _count(self, operation: str) -> None:
-        """What was acknowledged, by the process or when it was repeated, stands there once."""
+        """What was acknowledged, by the process or when it was repeated, is stored once."""
         result, repository = self.result, self.repository
         result.acknowledged += 1
         records = _records(self.redis)
@@ -208,9 +208,9 @@ def reindex_under_writers(
     index_in_same_step: bool = True,
     advance: Advance = ignore,
 ) -> Result:
-    """The list is lost and filled with ghosts, then rebuilt while others create, append, delete.
+    """The index is lost and gets orphaned entries, then it is rebuilt while others write.
 
-    Where the index is written in the same step, it is true at once. On a cluster a score may lag
+    Where the index is written in the same step, it is right at once. On a cluster a score may lag
     behind a message that was appended meanwhile, until the conversation is touched or indexed
     again.
     """
@@ -226,7 +226,7 @@ def reindex_under_writers(
             redis.delete(*keys.INDEX_KEYS)
             for position in range(50):
                 for key in keys.INDEX_KEYS:
-                    redis.zadd(key, {f"ghost-{position}": position})
+                    redis.zadd(key, {f"orphan-{position}": position})
             with _writers(repository, result, writers, conversations):
                 reindex(repository, lambda _: None)
             if not index_in_same_step:
@@ -263,7 +263,7 @@ def _writers(
                 repository.delete(new if step % 2 else old)
                 done[number] += 5
                 step += 1
-        except Exception as error:  # told as a problem of the scenario
+        except Exception as error:  # reported as a problem of the scenario
             failed.append(f"writer {number}: {error!r}")
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(count)]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.faults.client import Api
-from tests.faults.result import ANSWER_SECONDS, Advance, Result, ignore
+from tests.faults.result import RESPONSE_SECONDS, Advance, Result, ignore
 from tests.faults.scenarios.outages import read_message_ids
 from tests.faults.servers import START_SECONDS, Rig, Service, temporary_folder
 
@@ -42,14 +42,14 @@ class Writer:
 
     def _append(self, api: Api, message_id: str) -> bool:
         self.attempted += 1
-        answer = api.append(self.conversation_id, message_id, content=f"words of {message_id}")
-        if answer.status:
-            self.slowest_seconds = max(self.slowest_seconds, answer.seconds)
-        if answer.succeeded:
+        response = api.append(self.conversation_id, message_id, content=f"words of {message_id}")
+        if response.status:
+            self.slowest_seconds = max(self.slowest_seconds, response.seconds)
+        if response.succeeded:
             self.acknowledged.append(message_id)
             return True
-        if answer.status and not answer.is_unavailable:
-            self.problems.append(f"{message_id}: {answer}")
+        if response.status and not response.is_unavailable:
+            self.problems.append(f"{message_id}: {response}")
         return False
 
 
@@ -123,7 +123,7 @@ def kill_redis(
     rig: Rig, *, repeats: int = 3, writers: int = 6, advance: Advance = ignore
 ) -> Result:
     """Redis is killed and started again on its append-only file."""
-    rig.settle()
+    rig.reset()
     result = Result("Redis is killed under writers", "SIGKILL, then a start on the same file")
 
     def kill() -> None:
@@ -145,8 +145,8 @@ def kill_redis(
 def kill_worker(
     rig: Rig, *, repeats: int = 1, writers: int = 6, advance: Advance = ignore
 ) -> Result:
-    """The process that answers the requests is killed; ``serve`` starts another."""
-    rig.settle()
+    """The process that handles requests is killed; ``serve`` starts another."""
+    rig.reset()
     result = Result(
         "The service's worker is killed under writers", "SIGKILL", promised_seconds=None
     )
@@ -157,7 +157,7 @@ def kill_worker(
             os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
         while rig.api.send("GET", "/health/live", timeout_seconds=1).status != 200:
-            if time.monotonic() - began > 4 * ANSWER_SECONDS or not rig.service.is_running():
+            if time.monotonic() - began > 4 * RESPONSE_SECONDS or not rig.service.is_running():
                 result.problems.append("no other worker was started")
                 rig.service.stop()
                 rig.service.start()

@@ -1,4 +1,4 @@
-"""Redis does not do its work, in seven ways: every route says so in time, or tells the truth."""
+"""Redis is unavailable, in eight ways: every route reports it in time, or tells the truth."""
 
 import threading
 import time
@@ -12,28 +12,28 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from sessions_store.keys import session_key
-from tests.faults.client import Answer, Api
-from tests.faults.result import ANSWER_SECONDS, RECOVERY_SECONDS, Advance, Result, ignore
+from tests.faults.client import Api, Response
+from tests.faults.result import RECOVERY_SECONDS, RESPONSE_SECONDS, Advance, Result, ignore
 from tests.faults.servers import RedisServer, Rig
 
 LIVE_SECONDS = 1.0
-"""The process answers that it is alive within this time, whatever Redis does."""
+"""``/health/live`` responds within this time, in whatever state Redis is."""
 
 
 @dataclass(frozen=True)
 class Route:
     """One of the ten, by its operation id.
 
-    ``is_true`` looks whether an answer that tells of success says what stands in Redis.
+    ``is_true`` compares a response that reports success with what is stored in Redis.
     """
 
     operation: str
-    send: Callable[[Api], Answer]
+    send: Callable[[Api], Response]
     success: tuple[int, ...]
-    is_true: Callable[["Redis", Answer], bool]
+    is_true: Callable[["Redis", Response], bool]
     writes: bool = False
     success_again: tuple[int, ...] = ()
-    """What else tells of success where the request is sent once more."""
+    """The further statuses that report success when the request is sent once more."""
 
 
 def _has_message(redis: "Redis", message_id: str) -> bool:
@@ -46,33 +46,33 @@ ROUTES = (
         lambda api: api.list(),
         (200,),
         # With or without the one that is created and the one that is deleted meanwhile.
-        lambda redis, answer: 1 <= answer.body["pagination"]["total"] <= 3,
+        lambda redis, response: 1 <= response.body["pagination"]["total"] <= 3,
     ),
     Route(
         "createAgentConversation",
         lambda api: api.create("created"),
         (200, 201),
-        lambda redis, answer: bool(redis.exists(keys.conversation_key("created"))),
+        lambda redis, response: bool(redis.exists(keys.conversation_key("created"))),
         writes=True,
     ),
     Route(
         "getAgentConversation",
         lambda api: api.get("talk"),
         (200,),
-        lambda redis, answer: len(answer.body["messages"]) in (1, 2),
+        lambda redis, response: len(response.body["messages"]) in (1, 2),
     ),
     Route(
         "updateAgentConversation",
         lambda api: api.update("talk", {"agentId": "changed"}),
         (200,),
-        lambda redis, answer: redis.hget(keys.conversation_key("talk"), "agentId") == b"changed",
+        lambda redis, response: redis.hget(keys.conversation_key("talk"), "agentId") == b"changed",
         writes=True,
     ),
     Route(
         "deleteAgentConversation",
         lambda api: api.delete("deleted"),
         (204,),
-        lambda redis, answer: not redis.exists(*keys.record_keys("deleted")),
+        lambda redis, response: not redis.exists(*keys.record_keys("deleted")),
         writes=True,
         success_again=(404,),
     ),
@@ -80,33 +80,33 @@ ROUTES = (
         "addAgentMessage",
         lambda api: api.append("talk", "second"),
         (200, 201),
-        lambda redis, answer: _has_message(redis, "second"),
+        lambda redis, response: _has_message(redis, "second"),
         writes=True,
     ),
     Route(
         "listAgentMessages",
         lambda api: api.messages("talk"),
         (200,),
-        lambda redis, answer: answer.body["pagination"]["total"] in (1, 2),
+        lambda redis, response: response.body["pagination"]["total"] in (1, 2),
     ),
     Route(
         "registerAgentSession",
         lambda api: api.register("created", "new-tab"),
         (201,),
-        lambda redis, answer: b"new-tab" in (redis.get(session_key("created")) or b""),
+        lambda redis, response: b"new-tab" in (redis.get(session_key("created")) or b""),
         writes=True,
     ),
     Route(
         "getAgentSession",
         lambda api: api.session("talk"),
         (200,),
-        lambda redis, answer: bool(answer.body["sessionId"] == "tab"),
+        lambda redis, response: bool(response.body["sessionId"] == "tab"),
     ),
     Route(
         "deleteAgentSession",
         lambda api: api.unregister("deleted"),
         (204,),
-        lambda redis, answer: not redis.exists(session_key("deleted")),
+        lambda redis, response: not redis.exists(session_key("deleted")),
         writes=True,
     ),
 )
@@ -116,14 +116,14 @@ ALL = frozenset(route.operation for route in ROUTES)
 
 @dataclass(frozen=True)
 class Outage:
-    """``may_answer``: the routes that can do their work nevertheless, and then tell the truth."""
+    """``may_succeed``: the routes that can succeed nevertheless, and then tell the truth."""
 
     fault: str
     caused_by: str
     cause: Callable[[RedisServer], AbstractContextManager[None]]
-    may_answer: frozenset[str] = frozenset()
-    may_answer_again: frozenset[str] = frozenset()
-    """Further routes that can answer when the same request is sent once more."""
+    may_succeed: frozenset[str] = frozenset()
+    may_succeed_again: frozenset[str] = frozenset()
+    """Further routes that can succeed when the same request is sent once more."""
     passes: int = 1
     """How often all ten are sent at the same moment."""
     is_slow: bool = False
@@ -133,21 +133,21 @@ OUTAGES = {
     "refused": Outage("Redis refuses connections", "SIGKILL", RedisServer.refusing),
     "hanging": Outage("Redis hangs", "SIGSTOP", RedisServer.hanging, is_slow=True),
     "restarting": Outage(
-        "Redis restarts", "SIGKILL and a start", RedisServer.restarting, may_answer=ALL, passes=8
+        "Redis restarts", "SIGKILL and a start", RedisServer.restarting, may_succeed=ALL, passes=8
     ),
     "loading": Outage("Redis loads its data", "`key-load-delay`", RedisServer.loading),
     "read_only": Outage(
         "Redis is a read-only replica",
         "`REPLICAOF`",
         RedisServer.read_only,
-        may_answer=frozenset({"listAgentConversations", "getAgentSession"}),
+        may_succeed=frozenset({"listAgentConversations", "getAgentSession"}),
     ),
     "out_of_memory": Outage(
         "Redis is out of memory",
         "`maxmemory 1`, `noeviction`",
         RedisServer.out_of_memory,
         # What reads without writing needs no memory, and what deletes gives some back.
-        may_answer=frozenset(
+        may_succeed=frozenset(
             {
                 "listAgentConversations",
                 "getAgentSession",
@@ -164,7 +164,7 @@ OUTAGES = {
         "ACL denies a command",
         RedisServer.failing_scripts,
         # It fails at the list, the last of what it writes: the message has been stored.
-        may_answer_again=frozenset({"addAgentMessage"}),
+        may_succeed_again=frozenset({"addAgentMessage"}),
     ),
 }
 
@@ -187,17 +187,17 @@ def outage(
     for _ in range(repeats):
         prepare(rig)
         with kind.cause(rig.redis):
-            answers = _send_at_once(rig.api, kind.passes)
+            responses = _send_at_once(rig.api, kind.passes)
             if one_by_one:
-                answers += _send_one_by_one(rig.api, kind)
+                responses += _send_one_by_one(rig.api, kind)
         recovery.append(_recover(rig.api, result))
         with rig.redis.client() as redis:
-            for route, answer in answers[: len(ROUTES)]:
-                judge(result, route, answer, redis, may_answer=kind.may_answer)
-            for route, answer in answers[len(ROUTES) :]:
+            for route, response in responses[: len(ROUTES)]:
+                judge(result, route, response, redis, may_succeed=kind.may_succeed)
+            for route, response in responses[len(ROUTES) :]:
                 again = replace(route, success=route.success + route.success_again)
-                may_answer = kind.may_answer | kind.may_answer_again
-                judge(result, again, answer, redis, may_answer=may_answer)
+                may_succeed = kind.may_succeed | kind.may_succeed_again
+                judge(result, again, response, redis, may_succeed=may_succeed)
             _write_again(rig.api, redis, result)
         result.repeats += 1
         advance()
@@ -207,49 +207,49 @@ def outage(
 
 def prepare(rig: Rig) -> None:
     """Store what the routes are about."""
-    rig.settle()
-    for answer in (
+    rig.reset()
+    for response in (
         rig.api.create("talk"),
         rig.api.append("talk", "first"),
         rig.api.register("talk", "tab"),
         rig.api.create("deleted"),
         rig.api.register("deleted", "tab"),
     ):
-        assert answer.succeeded, f"not ready for a fault: {answer}"
+        assert response.succeeded, f"not ready for a fault: {response}"
 
 
-def _send_at_once(api: Api, passes: int) -> list[tuple[Route, Answer]]:
-    answers: list[tuple[Route, Answer]] = []
+def _send_at_once(api: Api, passes: int) -> list[tuple[Route, Response]]:
+    responses: list[tuple[Route, Response]] = []
     with ThreadPoolExecutor(len(ROUTES)) as pool:
         for number in range(passes):
             time.sleep(0.02 if number else 0.0)
-            answers += zip(ROUTES, pool.map(lambda route: route.send(api), ROUTES), strict=True)
-    return answers
+            responses += zip(ROUTES, pool.map(lambda route: route.send(api), ROUTES), strict=True)
+    return responses
 
 
-def _send_one_by_one(api: Api, kind: Outage) -> list[tuple[Route, Answer]]:
-    answers = []
+def _send_one_by_one(api: Api, kind: Outage) -> list[tuple[Route, Response]]:
+    responses = []
     for route in ROUTES:
         if kind.is_slow:
-            time.sleep(0.6)  # after its pause, the service asks Redis again
-        answers.append((route, route.send(api)))
-    return answers
+            time.sleep(0.6)  # after its pause, the service tries Redis again
+        responses.append((route, route.send(api)))
+    return responses
 
 
 def _recover(api: Api, result: Result) -> float:
-    """Ask until the service has noticed that Redis is back; return the seconds that it took.
+    """Send requests until none is refused for a while; return the seconds until the last refusal.
 
-    Each of its workers notices for itself: it is back when none has refused for a while.
+    Each of the service's workers notices for itself that Redis is back.
     """
     back = noticed = time.monotonic()
     in_a_row = 0
     while in_a_row < 16 and time.monotonic() - back < 4 * RECOVERY_SECONDS:
-        answer = api.get("talk")
-        if answer.succeeded:
+        response = api.get("talk")
+        if response.succeeded:
             in_a_row += 1
             continue
-        if not answer.is_unavailable:
-            result.problems.append(f"after the fault: {answer}")
+        if not response.is_unavailable:
+            result.problems.append(f"after the fault: {response}")
         in_a_row, noticed = 0, time.monotonic()
         time.sleep(0.02)
     if noticed - back > RECOVERY_SECONDS:
@@ -258,33 +258,33 @@ def _recover(api: Api, result: Result) -> float:
 
 
 def judge(
-    result: Result, route: Route, answer: Answer, redis: "Redis", *, may_answer: frozenset[str]
+    result: Result, route: Route, response: Response, redis: "Redis", *, may_succeed: frozenset[str]
 ) -> None:
-    """Count an answer: it must be the 503 of an outage, or, of some routes, the truth."""
+    """Count a response: it must be the 503 of an outage, or, of some routes, the truth."""
     result.attempted += 1
-    result.slowest_seconds = max(result.slowest_seconds, answer.seconds)
-    if answer.is_unavailable:
+    result.slowest_seconds = max(result.slowest_seconds, response.seconds)
+    if response.is_unavailable:
         return
-    if route.operation not in may_answer or answer.status not in route.success:
-        result.problems.append(f"{route.operation}: {answer}")
+    if route.operation not in may_succeed or response.status not in route.success:
+        result.problems.append(f"{route.operation}: {response}")
         return
     result.acknowledged += 1
-    if route.is_true(redis, answer):
+    if route.is_true(redis, response):
         result.found += 1
     else:
         result.lost += 1
-        result.problems.append(f"{route.operation}: {answer}, and it is not so")
+        result.problems.append(f"{route.operation}: {response}, and it is not so")
 
 
 def _write_again(api: Api, redis: "Redis", result: Result) -> None:
     """Repeat the writes with their handles: each counts once, however often it got through."""
     for route in ROUTES:
         if route.writes:
-            answer = route.send(api)
-            # It may have been deleted by the request that was answered with a 503.
+            response = route.send(api)
+            # It may have been deleted by the request whose response was a 503.
             success = route.success + route.success_again
-            if answer.status not in success or not route.is_true(redis, answer):
-                result.problems.append(f"{route.operation}, once Redis was back: {answer}")
+            if response.status not in success or not route.is_true(redis, response):
+                result.problems.append(f"{route.operation}, once Redis was back: {response}")
     messages = api.messages("talk").body["messages"]
     ids = [message["messageId"] for message in messages]
     result.doubled += len(ids) - len(set(ids))
@@ -292,12 +292,12 @@ def _write_again(api: Api, redis: "Redis", result: Result) -> None:
         result.problems.append(f"the messages are {ids}")
     listed = api.list().body
     if sorted(one["conversationId"] for one in listed["conversations"]) != ["created", "talk"]:
-        result.problems.append("the list is not what stands in Redis")
+        result.problems.append("the list is not what is stored in Redis")
 
 
 # --- Many clients while Redis hangs ---------------------------------------------------------------
 
-_CROWD: tuple[Callable[[Api, str], Answer], ...] = (
+_CROWD: tuple[Callable[[Api, str], Response], ...] = (
     lambda api, name: api.append("talk", name),
     lambda api, _: api.list(),
     lambda api, _: api.session("talk"),
@@ -308,7 +308,7 @@ _CROWD: tuple[Callable[[Api, str], Answer], ...] = (
 @dataclass(frozen=True)
 class _Timed:
     began: float
-    answer: Answer
+    response: Response
 
 
 def crowd_while_hanging(
@@ -319,7 +319,7 @@ def crowd_while_hanging(
     hang_seconds: float = 3.0,
     advance: Advance = ignore,
 ) -> Result:
-    """``clients`` ask without pause while Redis hangs, and someone asks for ``/health/live``."""
+    """``clients`` send without pause while Redis hangs, and another requests ``/health/live``."""
     result = Result(f"Redis hangs under {clients} clients", "SIGSTOP")
     for _ in range(repeats):
         prepare(rig)
@@ -332,7 +332,7 @@ def crowd_while_hanging(
 def _hang_once(rig: Rig, result: Result, clients: int, hang_seconds: float) -> None:
     over = threading.Event()
 
-    def ask(number: int) -> list[_Timed]:
+    def send_requests(number: int) -> list[_Timed]:
         timed: list[_Timed] = []
         while not over.is_set():
             send = _CROWD[(number + len(timed)) % len(_CROWD)]
@@ -340,7 +340,7 @@ def _hang_once(rig: Rig, result: Result, clients: int, hang_seconds: float) -> N
             over.wait(0.05)
         return timed
 
-    def ask_whether_alive() -> list[_Timed]:
+    def check_health() -> list[_Timed]:
         timed: list[_Timed] = []
         while not over.is_set():
             timed.append(_Timed(time.monotonic(), rig.api.send("GET", "/health/live")))
@@ -348,8 +348,8 @@ def _hang_once(rig: Rig, result: Result, clients: int, hang_seconds: float) -> N
         return timed
 
     with ThreadPoolExecutor(clients + 1) as pool:
-        alive = pool.submit(ask_whether_alive)
-        crowd = [pool.submit(ask, number) for number in range(clients)]
+        alive = pool.submit(check_health)
+        crowd = [pool.submit(send_requests, number) for number in range(clients)]
         try:
             time.sleep(0.5)
             with rig.redis.hanging():
@@ -359,45 +359,47 @@ def _hang_once(rig: Rig, result: Result, clients: int, hang_seconds: float) -> N
             _recover(rig.api, result)
         finally:
             over.set()
-        answers = [timed for client in crowd for timed in client.result()]
+        responses = [timed for client in crowd for timed in client.result()]
         checks = alive.result()
 
-    during = [timed.answer for timed in answers if began <= timed.began < ended]
+    during = [timed.response for timed in responses if began <= timed.began < ended]
     # The first wave has waited for its timeout of 1 s; a second may have had to wait for it.
-    later = [timed.answer for timed in answers if began + 1.5 <= timed.began < ended]
-    for answer in during:
-        if not (answer.is_unavailable or answer.succeeded):
-            result.problems.append(f"while Redis hung: {answer}")
+    later = [timed.response for timed in responses if began + 1.5 <= timed.began < ended]
+    for response in during:
+        if not (response.is_unavailable or response.succeeded):
+            result.problems.append(f"while Redis hung: {response}")
     for timed in checks:
-        if timed.answer.status != 200 or timed.answer.seconds > LIVE_SECONDS:
-            result.problems.append(f"/health/live: {timed.answer}")
-    # One request asks whether Redis is back, and waits for it; the others are refused at once.
-    waited = sum(answer.seconds > 0.5 for answer in later)
+        if timed.response.status != 200 or timed.response.seconds > LIVE_SECONDS:
+            result.problems.append(f"/health/live: {timed.response}")
+    # One request tries Redis and waits for it; the others are refused at once.
+    waited = sum(response.seconds > 0.5 for response in later)
     if waited > 1 + hang_seconds:
         result.problems.append(f"{waited} requests waited after the first timeouts")
     if len(later) < clients:
-        result.problems.append(f"only {len(later)} answers after the first timeouts: a pile-up")
-    result.attempted += len(answers)
+        result.problems.append(f"only {len(later)} responses after the first timeouts: a pile-up")
+    result.attempted += len(responses)
     result.slowest_seconds = max(
-        [result.slowest_seconds, *(timed.answer.seconds for timed in answers)]
+        [result.slowest_seconds, *(timed.response.seconds for timed in responses)]
     )
-    _count_acknowledged(rig, result, answers)
+    _count_acknowledged(rig, result, responses)
     figures = {
-        "slowest /health/live": max(timed.answer.seconds for timed in checks),
-        "median after the first timeouts": median([answer.seconds for answer in later] or [0.0]),
-        "slowest after the first timeouts": max([answer.seconds for answer in later] or [0.0]),
-        "answers after the first timeouts (count)": len(later),
+        "slowest /health/live": max(timed.response.seconds for timed in checks),
+        "median after the first timeouts": median(
+            [response.seconds for response in later] or [0.0]
+        ),
+        "slowest after the first timeouts": max([response.seconds for response in later] or [0.0]),
+        "responses after the first timeouts (count)": len(later),
         "of these, waited for Redis (count)": waited,
     }
     for name, value in figures.items():
         result.figures[name] = max(result.figures.get(name, 0.0), value)
 
 
-def _count_acknowledged(rig: Rig, result: Result, answers: Sequence[_Timed]) -> None:
+def _count_acknowledged(rig: Rig, result: Result, responses: Sequence[_Timed]) -> None:
     acknowledged = {
-        timed.answer.body["messageId"]
-        for timed in answers
-        if timed.answer.succeeded and "messageCount" in timed.answer.body
+        timed.response.body["messageId"]
+        for timed in responses
+        if timed.response.succeeded and "messageCount" in timed.response.body
     }
     stored = read_message_ids(rig.api, "talk")
     result.acknowledged += len(acknowledged)
@@ -410,15 +412,15 @@ def read_message_ids(api: Api, conversation_id: str) -> list[str]:
     """Return the ids of all messages in their order, page by page; none of what is not there."""
     found: list[str] = []
     query: dict[str, object] = {"limit": 500}
-    deadline = time.monotonic() + 4 * ANSWER_SECONDS
+    deadline = time.monotonic() + 4 * RESPONSE_SECONDS
     while True:
-        answer = api.messages(conversation_id, **query)
-        if answer.status == 200:
-            found += [message["messageId"] for message in answer.body["messages"]]
-            if "next" not in answer.body["pagination"]:
+        response = api.messages(conversation_id, **query)
+        if response.status == 200:
+            found += [message["messageId"] for message in response.body["messages"]]
+            if "next" not in response.body["pagination"]:
                 return found
-            query["after"] = answer.body["pagination"]["next"]
-        elif answer.status == 404:
+            query["after"] = response.body["pagination"]["next"]
+        elif response.status == 404:
             return []
-        elif not answer.is_unavailable or time.monotonic() > deadline:
-            raise RuntimeError(f"the messages cannot be read: {answer}")
+        elif not response.is_unavailable or time.monotonic() > deadline:
+            raise RuntimeError(f"the messages cannot be read: {response}")

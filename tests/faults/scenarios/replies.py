@@ -10,9 +10,9 @@ from redis import Redis
 from agent_conversations.store import keys
 from sessions_store.keys import session_key
 from sessions_store.redis.client import COMMAND_TIMEOUT_SECONDS
-from tests.faults.client import Answer, Api
+from tests.faults.client import Api, Response
 from tests.faults.relay import Fault, Matches, named
-from tests.faults.result import ANSWER_SECONDS, Advance, Result, ignore
+from tests.faults.result import RESPONSE_SECONDS, Advance, Result, ignore
 from tests.faults.scenarios.outages import ALL, ROUTES, judge, prepare
 from tests.faults.servers import Rig
 
@@ -35,17 +35,17 @@ class Operation:
 
     Args:
         loses: whose reply is lost.
-        prepare: what must stand in Redis before.
-        success: the statuses that tell that it was done now.
-        success_again: those that tell that it had been done, by a request that was answered 503.
-        copies: how often the written thing stands in Redis; 1 is right (for a deletion: gone).
+        prepare: stores what the operation needs.
+        success: the statuses that report that it was done now.
+        success_again: those that report that an earlier request, whose response was a 503, did it.
+        copies: how often the result is stored in Redis; 1 is right (for a deletion: gone).
         has_handle: whether a client can repeat it so that it counts once.
         repeated_by_service: whether the service itself sends it again when a connection breaks.
     """
 
     what: str
     loses: Matches
-    send: Callable[[Api, str], Answer]
+    send: Callable[[Api, str], Response]
     success: tuple[int, ...]
     copies: Callable[["Redis", str], int]
     prepare: Callable[[Api, str], None] = nothing
@@ -182,14 +182,14 @@ def lost_replies(
 ) -> Result:
     """Each write while the replies to its next ``cuts`` commands are lost, then once more.
 
-    With one cut the service's own repeat must succeed; with several it answers 503 and the client
+    With one cut the service's own repeat must succeed; with several it returns a 503 and the client
     repeats the request under the same handle. ``repeats`` of the result counts lost replies.
     """
     assert rig.relay is not None
     how = "the relay breaks the connection" if fault == "cut" else "the relay keeps the reply"
     what = f"{cuts} replies in a row are lost" if cuts > 1 else "A reply is lost"
     result = Result(what if fault == "cut" else "A reply never comes", how)
-    rig.settle()
+    rig.reset()
     _warm_up(rig.api)
     for round_number in range(repeats):
         for number, operation in enumerate(operations):
@@ -214,30 +214,30 @@ def _lose(
     with rig.redis.client() as redis:
         redis.flushdb()
         operation.prepare(rig.api, name)
-        answers: list[Answer] = []
+        responses: list[Response] = []
         with rig.relay.losing(fault, operation.loses, cuts) as rule:
-            while not answers or (answers[-1].is_unavailable and len(answers) <= 10 * cuts):
-                if fault == "swallow" and answers:
+            while not responses or (responses[-1].is_unavailable and len(responses) <= 10 * cuts):
+                if fault == "swallow" and responses:
                     time.sleep(0.6)  # the service's pause after a timeout
-                answers.append(operation.send(rig.api, name))
+                responses.append(operation.send(rig.api, name))
         result.repeats += rule.done
-        result.attempted += len(answers)
+        result.attempted += len(responses)
         result.slowest_seconds = max(
-            result.slowest_seconds, *(answer.seconds for answer in answers)
+            result.slowest_seconds, *(response.seconds for response in responses)
         )
         # Those that are left after the third need not be: two are one request's.
         if rule.done < min(cuts, 2):
             result.problems.append(f"{operation.what}: only {rule.done} replies were lost")
         success = operation.success
-        if len(answers) > 1:
+        if len(responses) > 1:
             success += operation.success_again
-        if answers[-1].status not in success:
-            result.problems.append(f"{operation.what}: {answers[-1]}")
+        if responses[-1].status not in success:
+            result.problems.append(f"{operation.what}: {responses[-1]}")
             return
-        if fault == "cut" and cuts == 1 and operation.repeated_by_service and len(answers) > 1:
+        if fault == "cut" and cuts == 1 and operation.repeated_by_service and len(responses) > 1:
             result.problems.append(f"{operation.what}: the service did not repeat it")
-        if cuts > 1 and len(answers) == 1:
-            result.problems.append(f"{operation.what}: {answers[0]} without a reply")
+        if cuts > 1 and len(responses) == 1:
+            result.problems.append(f"{operation.what}: {responses[0]} without a reply")
         if operation.has_handle:
             again = operation.send(rig.api, name)
             result.attempted += 1
@@ -275,12 +275,12 @@ def slow_replies(
                     redis.script_flush()
                 rig.relay.cut_all()
             with rig.relay.delaying(delay_seconds), ThreadPoolExecutor(len(ROUTES)) as pool:
-                answers = list(pool.map(lambda route: route.send(rig.api), ROUTES))
+                responses = list(pool.map(lambda route: route.send(rig.api), ROUTES))
             with rig.redis.client() as redis:
-                for route, answer in zip(ROUTES, answers, strict=True):
-                    judge(result, route, answer, redis, may_answer=ALL)
-                    if answer.seconds > ANSWER_SECONDS:
-                        result.problems.append(f"{route.operation}: {answer}")
+                for route, response in zip(ROUTES, responses, strict=True):
+                    judge(result, route, response, redis, may_succeed=ALL)
+                    if response.seconds > RESPONSE_SECONDS:
+                        result.problems.append(f"{route.operation}: {response}")
         result.repeats += 1
         advance()
     return result

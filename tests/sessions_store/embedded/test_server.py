@@ -35,7 +35,7 @@ def connect() -> Iterator[Callable[[EmbeddedServer], Redis]]:
         client.close()
 
 
-def test_given_data_when_the_server_stops_and_starts_then_they_are_there(
+def test_data_survives_a_restart(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     with EmbeddedServer(tmp_path / "data") as server:
@@ -50,7 +50,7 @@ def test_given_data_when_the_server_stops_and_starts_then_they_are_there(
         assert connect(server).zscore("scores", "one") == 1795450845123
 
 
-def test_when_the_server_runs_then_only_its_owner_reaches_it_and_no_port_is_open(
+def test_only_its_owner_reaches_the_server(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     with EmbeddedServer(tmp_path / "data") as server:
@@ -61,7 +61,7 @@ def test_when_the_server_runs_then_only_its_owner_reaches_it_and_no_port_is_open
         assert stat.S_IMODE(server.socket.stat().st_mode) == 0o700
 
 
-def test_given_a_folder_that_others_may_enter_when_the_server_starts_then_it_is_closed(
+def test_start_closes_the_data_folder_to_others(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "data"
@@ -71,7 +71,7 @@ def test_given_a_folder_that_others_may_enter_when_the_server_starts_then_it_is_
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_given_a_folder_too_deep_for_a_socket_when_the_server_starts_then_it_works(
+def test_folder_too_deep_for_a_socket_works(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     folder = tmp_path / ("deep" * 20) / ("deeper" * 20)
@@ -86,14 +86,14 @@ def test_given_a_folder_too_deep_for_a_socket_when_the_server_starts_then_it_wor
         assert connect(server).get("kept") == b"value"
 
 
-def test_given_two_deep_folders_when_their_sockets_are_named_then_they_differ() -> None:
+def test_sockets_of_two_deep_folders_differ() -> None:
     paths = [Path("/") / ("deep" * 40) / name for name in ("one", "two")]
 
     assert socket_path(paths[0]) == socket_path(paths[0])
     assert socket_path(paths[0]) != socket_path(paths[1])
 
 
-def test_given_a_running_server_when_a_second_one_starts_on_its_folder_then_it_is_refused(
+def test_second_server_on_the_same_folder_is_refused(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     with EmbeddedServer(tmp_path) as first:
@@ -112,7 +112,7 @@ def test_given_a_running_server_when_a_second_one_starts_on_its_folder_then_it_i
         assert connect(second).get("kept") == b"value"
 
 
-def test_given_two_folders_when_two_servers_start_then_each_has_its_own_data(
+def test_servers_of_two_folders_share_no_data(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     with EmbeddedServer(tmp_path / "one") as one, EmbeddedServer(tmp_path / "two") as two:
@@ -132,7 +132,7 @@ time.sleep(600)
 """
 
 
-def test_given_a_starter_that_is_killed_when_it_is_gone_then_the_server_ends_with_its_data_saved(
+def test_killed_starter_takes_its_server_along(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     with subprocess.Popen(
@@ -156,7 +156,7 @@ def test_given_a_starter_that_is_killed_when_it_is_gone_then_the_server_ends_wit
         assert connect(next_one).get("kept") == b"value"
 
 
-def test_given_a_server_that_was_paused_when_stopped_then_it_ends(tmp_path: Path) -> None:
+def test_paused_server_can_be_stopped(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path)
     server.start()
     pid = server.pid
@@ -167,7 +167,7 @@ def test_given_a_server_that_was_paused_when_stopped_then_it_ends(tmp_path: Path
     assert _has_ended(pid)
 
 
-def test_given_a_stopped_server_when_stopped_again_then_nothing_happens(tmp_path: Path) -> None:
+def test_second_stop_does_nothing(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path)
     server.start()
     server.stop()
@@ -178,7 +178,7 @@ def test_given_a_stopped_server_when_stopped_again_then_nothing_happens(tmp_path
         pass
 
 
-def test_given_a_server_that_cannot_start_when_it_failed_then_the_log_is_named_and_the_lock_free(
+def test_failed_start_names_the_log_and_frees_the_lock(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(EmbeddedServerError, match="did not start") as refusal:
@@ -189,7 +189,7 @@ def test_given_a_server_that_cannot_start_when_it_failed_then_the_log_is_named_a
         pass
 
 
-def test_given_a_file_in_place_of_the_folder_when_the_server_starts_then_it_is_refused(
+def test_file_in_place_of_the_data_folder_is_refused(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "data").write_text("a file")
@@ -198,7 +198,7 @@ def test_given_a_file_in_place_of_the_folder_when_the_server_starts_then_it_is_r
         EmbeddedServer(tmp_path / "data").start()
 
 
-def test_given_a_socket_that_a_crash_left_when_the_server_starts_then_it_works(
+def test_server_starts_over_the_socket_of_a_crashed_one(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     server = EmbeddedServer(tmp_path)
@@ -212,7 +212,7 @@ def test_given_a_socket_that_a_crash_left_when_the_server_starts_then_it_works(
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or a zombie that only its parent has yet to collect."""
+    """Whether a process is gone, or a zombie that only its parent has yet to collect."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Who may ask Redis: everyone while it answers, hardly anyone while it does not."""
+"""The circuit breaker: closed while Redis replies, open after a timeout."""
 
 import threading
 import time
@@ -10,22 +10,22 @@ from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.circuit_breaker import OPEN_SECONDS, PATIENCE_SECONDS, CircuitBreaker
 
 
-def test_a_store_that_answers_refuses_nobody_however_many_ask() -> None:
+def test_breaker_refuses_nobody_while_redis_replies() -> None:
     breaker = CircuitBreaker(max_waiting=2)
 
-    def ask(_: int) -> None:
+    def call_redis(_: int) -> None:
         for _ in range(5):
             breaker.acquire()
             time.sleep(PATIENCE_SECONDS / 20)
             breaker.release()
             breaker.record_reply()
 
-    # Together they take several times as long as anyone waits for a store that hangs.
+    # Together they take several times as long as a request waits for a Redis that hangs.
     with ThreadPoolExecutor(32) as threads:
-        list(threads.map(ask, range(32)))
+        list(threads.map(call_redis, range(32)))
 
 
-def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() -> None:
+def test_breaker_without_a_free_place_refuses_requests() -> None:
     breaker = CircuitBreaker(max_waiting=1)
     hanging = threading.Event()
 
@@ -47,7 +47,7 @@ def test_those_who_find_every_place_taken_by_a_store_that_hangs_are_refused() ->
     breaker.release()
 
 
-def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> None:
+def test_breaker_opens_on_a_timeout_and_closes_on_a_reply() -> None:
     breaker = CircuitBreaker(max_waiting=8)
     breaker.acquire()
     breaker.record_timeout()
@@ -64,7 +64,7 @@ def test_after_a_timeout_all_are_refused_then_one_asks_until_it_is_settled() -> 
     breaker.acquire()
 
 
-def test_who_waits_for_a_place_is_refused_when_a_timeout_comes() -> None:
+def test_waiting_request_is_refused_when_the_breaker_opens() -> None:
     breaker = CircuitBreaker(max_waiting=1)
     breaker.acquire()
     with ThreadPoolExecutor(1) as threads:

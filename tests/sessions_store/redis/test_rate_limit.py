@@ -1,4 +1,4 @@
-"""The limit of session registrations: exact, however many ask at once."""
+"""The rate limit of session registrations: exact under concurrency."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +8,7 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter, parse_rate
 
 
-def test_the_limit_holds_exactly_under_concurrency(real_store: StoreClient) -> None:
+def test_limit_is_exact_under_concurrency(real_store: StoreClient) -> None:
     limiter = RateLimiter(real_store, "sessions", "10/min")
 
     with ThreadPoolExecutor(16) as threads:
@@ -18,7 +18,7 @@ def test_the_limit_holds_exactly_under_concurrency(real_store: StoreClient) -> N
     assert all(0 < wait <= 61 for wait in waits if wait)
 
 
-def test_each_client_has_a_limit_of_its_own(real_store: StoreClient) -> None:
+def test_each_client_has_its_own_limit(real_store: StoreClient) -> None:
     limiter = RateLimiter(real_store, "sessions", "1/min")
 
     assert limiter.seconds_to_wait("one") == 0
@@ -26,7 +26,7 @@ def test_each_client_has_a_limit_of_its_own(real_store: StoreClient) -> None:
     assert limiter.seconds_to_wait("one") > 0
 
 
-def test_several_processes_share_the_count(real_store: StoreClient) -> None:
+def test_limiters_of_several_processes_share_the_count(real_store: StoreClient) -> None:
     first = RateLimiter(real_store, "sessions", "1/min")
     second = RateLimiter(real_store, "sessions", "1/min")
 
@@ -45,12 +45,12 @@ def test_several_processes_share_the_count(real_store: StoreClient) -> None:
         ("3 per 5 seconds", 3, 5),
     ],
 )
-def test_usual_ways_to_write_a_rate(text: str, amount: int, seconds: int) -> None:
+def test_usual_notations_of_a_rate_are_parsed(text: str, amount: int, seconds: int) -> None:
     rate = parse_rate(text)
 
     assert (rate.amount, rate.get_expiry()) == (amount, seconds)
 
 
-def test_a_word_that_is_no_rate_is_refused() -> None:
+def test_invalid_rate_is_refused() -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_rate("often")

@@ -18,7 +18,7 @@ MOMENTS = st.integers(min_value=FIRST_MS, max_value=LAST_MS)
 @example(LAST_MS)
 @example(-1)
 @example(0)
-def test_given_any_moment_when_written_and_read_then_it_is_the_same(milliseconds: int) -> None:
+def test_any_time_is_read_as_it_was_written(milliseconds: int) -> None:
     text = iso_from_ms(milliseconds)
 
     assert ms_from_iso(text) == milliseconds
@@ -27,13 +27,11 @@ def test_given_any_moment_when_written_and_read_then_it_is_the_same(milliseconds
 
 @settings(deadline=None, database=None, max_examples=200)
 @given(MOMENTS, MOMENTS)
-def test_given_two_moments_when_written_then_their_texts_are_in_the_same_order(
-    one: int, other: int
-) -> None:
+def test_texts_sort_as_their_times_do(one: int, other: int) -> None:
     assert (iso_from_ms(one) < iso_from_ms(other)) == (one < other)
 
 
-def test_given_a_moment_when_written_then_it_has_milliseconds_and_z(clock: Traveller) -> None:
+def test_time_is_written_with_milliseconds_and_z(clock: Traveller) -> None:
     assert now_ms() == 1795450845123
     assert iso_from_ms(now_ms()) == "2026-11-23T16:20:45.123Z"
     assert iso_from_ms(0) == "1970-01-01T00:00:00.000Z"
@@ -55,7 +53,7 @@ def test_given_a_moment_when_written_then_it_has_milliseconds_and_z(clock: Trave
         ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"),
     ],
 )
-def test_given_iso_8601_when_read_then_it_is_that_moment_in_utc(text: str, written: str) -> None:
+def test_iso_8601_is_converted_to_utc(text: str, written: str) -> None:
     assert iso_from_ms(ms_from_iso(text)) == written
 
 
@@ -77,13 +75,13 @@ def test_given_iso_8601_when_read_then_it_is_that_moment_in_utc(text: str, writt
         "2026-11-23T16:20:45+25:00",
     ],
 )
-def test_given_what_is_no_moment_when_read_then_it_is_refused(text: str) -> None:
+def test_invalid_time_is_refused(text: str) -> None:
     for assume_utc in (False, True):
         with pytest.raises(ValueError, match=r".+"):
             ms_from_iso(text, assume_utc=assume_utc)
 
 
-def test_given_no_offset_when_read_then_it_is_refused_unless_utc_is_assumed() -> None:
+def test_time_without_offset_is_refused_unless_utc_is_assumed() -> None:
     with pytest.raises(ValueError, match="without an offset"):
         ms_from_iso("2026-11-23T16:20:45")
 
@@ -93,7 +91,7 @@ def test_given_no_offset_when_read_then_it_is_refused_unless_utc_is_assumed() ->
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
-def test_given_an_offset_that_leaves_the_years_1_to_9999_when_read_then_it_is_refused(
+def test_offset_that_leaves_the_years_1_to_9999_is_refused(
     text: str,
 ) -> None:
     with pytest.raises((ValueError, OverflowError)):

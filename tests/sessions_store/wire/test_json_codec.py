@@ -38,25 +38,25 @@ def _exact(value: Any) -> str:
 
 @BOUNDED
 @given(VALUES)
-def test_given_any_json_value_when_encoded_and_decoded_then_it_is_the_same(value: Any) -> None:
+def test_any_json_value_survives_encoding_and_decoding(value: Any) -> None:
     assert _exact(decode(encode(value))) == _exact(value)
 
 
 @BOUNDED
 @given(VALUES)
-def test_given_text_of_another_encoder_when_decoded_then_it_is_the_same(value: Any) -> None:
+def test_text_of_another_encoder_is_decoded_without_loss(value: Any) -> None:
     assert _exact(decode(json.dumps(value, ensure_ascii=True, indent=1))) == _exact(value)
 
 
 @BOUNDED
 @given(VALUES)
-def test_given_any_json_value_when_encoded_then_encoding_again_changes_nothing(value: Any) -> None:
+def test_encoding_a_decoded_value_again_changes_nothing(value: Any) -> None:
     assert encode(decode(encode(value))) == encode(value)
 
 
 @BOUNDED
 @given(st.dictionaries(UNICODE, SCALARS))
-def test_given_keys_in_another_order_when_made_canonical_then_the_bytes_are_equal(
+def test_canonical_bytes_do_not_depend_on_key_order(
     value: dict[str, Any],
 ) -> None:
     turned = dict(reversed(value.items()))
@@ -67,7 +67,7 @@ def test_given_keys_in_another_order_when_made_canonical_then_the_bytes_are_equa
 
 @BOUNDED
 @given(st.text() | st.binary())
-def test_given_any_text_when_decoded_then_it_is_a_value_or_refused(raw: str | bytes) -> None:
+def test_any_text_is_decoded_without_loss_or_refused(raw: str | bytes) -> None:
     try:
         value = decode(raw)
     except InvalidJsonError:
@@ -75,15 +75,15 @@ def test_given_any_text_when_decoded_then_it_is_a_value_or_refused(raw: str | by
     assert _exact(decode(encode(value))) == _exact(value)
 
 
-def test_given_characters_when_encoded_then_they_are_compact_utf_8() -> None:
+def test_encoded_json_is_compact_utf_8() -> None:
     assert encode({"ü": ["😀", 1, None]}) == '{"ü":["😀",1,null]}'.encode()
 
 
-def test_given_an_escaped_pair_of_surrogates_when_decoded_then_it_is_one_character() -> None:
+def test_escaped_surrogate_pair_is_one_character() -> None:
     assert decode(rb'"\ud83d\ude00"') == "😀"
 
 
-def test_given_an_integer_of_4300_digits_when_decoded_then_it_is_kept() -> None:
+def test_integer_of_4300_digits_is_kept() -> None:
     digits = b"9" * 4300
 
     assert encode(decode(digits)) == digits
@@ -122,9 +122,7 @@ def test_given_an_integer_of_4300_digits_when_decoded_then_it_is_kept() -> None:
         pytest.param(b"01", "line 1, column 2", id="leading zero"),
     ],
 )
-def test_given_what_cannot_be_kept_when_decoded_then_it_is_refused_with_the_reason(
-    raw: bytes, why: str
-) -> None:
+def test_json_that_cannot_be_kept_is_refused_with_the_reason(raw: bytes, why: str) -> None:
     with pytest.raises(InvalidJsonError) as refusal:
         decode(raw)
 
@@ -133,7 +131,7 @@ def test_given_what_cannot_be_kept_when_decoded_then_it_is_refused_with_the_reas
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
 
-def test_given_words_that_are_no_json_when_refused_then_they_are_not_quoted() -> None:
+def test_refusal_does_not_quote_the_text() -> None:
     with pytest.raises(InvalidJsonError) as refusal:
         decode(b'{"note": my secret words}')
 
@@ -152,13 +150,13 @@ def test_given_words_that_are_no_json_when_refused_then_they_are_not_quoted() ->
         pytest.param(10**4301, "no JSON", id="too many digits"),
     ],
 )
-def test_given_what_has_no_json_when_encoded_then_it_is_refused(value: Any, why: str) -> None:
+def test_value_that_json_cannot_express_is_refused(value: Any, why: str) -> None:
     for write in (encode, canonical):
         with pytest.raises(InvalidJsonError, match=why):
             write(value)
 
 
-def test_given_deep_nesting_when_encoded_then_it_is_refused() -> None:
+def test_encoding_refuses_deep_nesting() -> None:
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
@@ -182,15 +180,13 @@ def test_given_deep_nesting_when_encoded_then_it_is_refused() -> None:
         ({"a": {"b": [1]}, "c": 1}, 3),
     ],
 )
-def test_given_a_value_when_its_levels_are_counted_then_objects_and_arrays_count(
-    value: Any, levels: int
-) -> None:
+def test_depth_counts_objects_and_arrays(value: Any, levels: int) -> None:
     assert depth(value) == levels
 
 
 @BOUNDED
 @given(VALUES)
-def test_given_any_json_value_when_decoded_lossily_then_its_shape_is_the_same(value: Any) -> None:
+def test_lossy_decoding_keeps_the_shape(value: Any) -> None:
     seen = decode_lossy(encode(value))
 
     assert depth(seen) == depth(value)
@@ -203,10 +199,10 @@ def test_given_any_json_value_when_decoded_lossily_then_its_shape_is_the_same(va
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[1,]", b"NaN", b"{} {}", b'"\xff"', b"\xef\xbb\xbf{}"]
 )
-def test_given_no_json_when_decoded_lossily_then_it_is_refused(raw: bytes) -> None:
+def test_lossy_decoding_refuses_invalid_json(raw: bytes) -> None:
     with pytest.raises(InvalidJsonError):
         decode_lossy(raw)
 
 
-def test_given_an_integer_beyond_a_double_when_decoded_lossily_then_the_rest_is_seen() -> None:
+def test_lossy_decoding_tolerates_an_integer_beyond_a_double() -> None:
     assert list(decode_lossy(b'{"a":' + b"9" * 400 + b',"b":1}')) == ["a", "b"]

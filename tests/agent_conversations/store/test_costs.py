@@ -1,4 +1,4 @@
-"""The figures that are counts: commands and round trips a request, bytes a message."""
+"""What an operation costs: commands and round trips a request, bytes a message."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,11 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
+from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
+from tests.agent_conversations.store.records import new, said
 
 SESSION = AgentSession(session_payload={"wsUrl": "wss://host"}, ws_url="wss://host")
 
@@ -50,8 +51,8 @@ def commands_of(redis: Redis, action: Callable[[], object]) -> int:
 def repositories(real_store: StoreClient) -> tuple[ConversationRepository, SessionRepository]:
     conversations, sessions = ConversationRepository(real_store), SessionRepository(real_store)
     # Load the scripts, once and for all.
-    conversations.create(NewConversation(conversation_id="c-1"))
-    conversations.append_message("c-1", AgentMessage(role="user", content="hello"))
+    conversations.create(new("c-1"))
+    conversations.append_message("c-1", said("hello"))
     conversations.get("c-1")
     conversations.list_messages("c-1")
     conversations.update("c-1", ConversationChanges(agent_id="a"))
@@ -67,9 +68,7 @@ def repositories(real_store: StoreClient) -> tuple[ConversationRepository, Sessi
     [
         lambda conversations, _: conversations.get("c-1"),
         lambda conversations, _: conversations.create(),
-        lambda conversations, _: conversations.append_message(
-            "c-1", AgentMessage(role="user", content="hello")
-        ),
+        lambda conversations, _: conversations.append_message("c-1", said("hello")),
         lambda conversations, _: conversations.list_messages("c-1"),
         lambda conversations, _: conversations.update("c-1", ConversationChanges(agent_id="b")),
         lambda _, sessions: sessions.set("c-1", SESSION),
@@ -79,7 +78,7 @@ def repositories(real_store: StoreClient) -> tuple[ConversationRepository, Sessi
     ],
     ids=["read", "create", "append", "page", "update", "set", "get", "delete", "touch"],
 )
-def test_one_command_for_everything_but_the_list(
+def test_every_operation_but_list_sends_one_command(
     repositories: tuple[ConversationRepository, SessionRepository],
     real_redis: Redis,
     round_trips: list[int],
@@ -92,7 +91,7 @@ def test_one_command_for_everything_but_the_list(
 
 
 @pytest.mark.parametrize("count", [1, 20, 200])
-def test_two_round_trips_for_a_page_of_any_size(
+def test_page_of_any_size_takes_two_round_trips(
     repositories: tuple[ConversationRepository, SessionRepository],
     round_trips: list[int],
     count: int,
@@ -114,14 +113,14 @@ def memory_of(redis: Redis, conversation_id: str) -> int:
 
 
 @pytest.mark.parametrize("count", [1_000, 5_000])
-def test_a_message_of_200_bytes_takes_at_most_half_as_much_again(
+def test_message_of_200_bytes_takes_at_most_300_bytes(
     repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis, count: int
 ) -> None:
     conversations, _ = repositories
-    conversations.append_message("c-1", AgentMessage(role="user", content="x"))
+    conversations.append_message("c-1", said("x"))
     length = len(conversations.get("c-1").messages_json[-1])
-    message = AgentMessage(role="user", content="x" * (200 - length + 1))
-    conversations.create(NewConversation(conversation_id="c-2"))
+    message = said("x" * (200 - length + 1))
+    conversations.create(new("c-2"))
     before = memory_of(real_redis, "c-2")
 
     for _ in range(count):
@@ -131,11 +130,11 @@ def test_a_message_of_200_bytes_takes_at_most_half_as_much_again(
     assert (memory_of(real_redis, "c-2") - before) / count <= 1.5 * 200
 
 
-def test_the_bytes_written_by_an_append_do_not_grow_with_the_conversation(
+def test_traffic_of_an_append_does_not_grow_with_the_conversation(
     repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis
 ) -> None:
     conversations, _ = repositories
-    message = AgentMessage(role="user", content="x" * 100)
+    message = said("x" * 100)
 
     def sent_and_received() -> int:
         before = real_redis.info("stats")

@@ -1,0 +1,68 @@
+"""The headers of the API: how each is described, read and written."""
+
+from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from agent_conversations.types import IdempotencyKey
+from sessions_store.errors import InvalidRequestError
+
+
+def _describe(
+    name: str, description: str, *statuses: int, schema: dict[str, object] | None = None
+) -> OpenApiParameter:
+    """Return the description of a request's header, or of that of responses with ``statuses``."""
+    return OpenApiParameter(
+        name,
+        schema or {"type": "string"},
+        OpenApiParameter.HEADER,
+        description=description,
+        response=list(statuses) or False,
+    )
+
+
+LOCATION = _describe("Location", "The path of the conversation.", 200, 201)
+ETAG = _describe("ETag", "Changes with every change of the conversation's content.", 200)
+IF_MATCH = _describe("If-Match", "Only if the conversation's ETag is this one still; else 412.")
+IDEMPOTENCY = (
+    _describe(
+        "Idempotency-Key",
+        "The same request with the same key counts once.",
+        schema={"type": "string", "minLength": 1, "maxLength": 256},
+    ),
+    _describe(
+        "Idempotency-Replayed",
+        "This response repeats an earlier one; nothing was written.",
+        200,
+        schema={"type": "string", "const": "true"},
+    ),
+)
+RETRY_AFTER = _describe(
+    "Retry-After",
+    "Seconds to wait; with store_unavailable and rate_limited.",
+    429,
+    503,
+    schema={"type": "integer"},
+)
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    return None if key is None else IdempotencyKey.parse({"Idempotency-Key": key}).idempotency_key
+
+
+def if_match(request: Request) -> list[str] | None:
+    """Return the revisions that ``If-Match`` allows; ``None`` for any (RFC 9110, 13.1.1).
+
+    Raises:
+        InvalidRequestError: neither ``*`` nor a list of quoted ETags.
+    """
+    header = request.META.get("HTTP_IF_MATCH")
+    if header is None or header.strip() == "*":
+        return None
+    tags = parse_etags(header)
+    if not tags:
+        sentence = 'If-Match must be * or quoted ETags, such as "9f2c41d07be3a510"'
+        raise InvalidRequestError(sentence, {"If-Match": [sentence]})
+    # A weak tag never matches: the comparison is the strong one.
+    return [tag.strip('"') for tag in tags if not tag.startswith("W/")]

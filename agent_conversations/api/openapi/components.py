@@ -1,0 +1,99 @@
+"""Our types as the schema's components.
+
+A type that is both sent and returned has two components, because they differ: a request may leave
+out what every response has, and may send ``null`` for an optional field, which no response has.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from drf_spectacular.drainage import set_override
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import OpenApiParameter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from sessions_store.wire.model import WireModel
+
+Json = dict[str, Any]
+_REFERENCE = "#/components/schemas/{model}"
+
+
+class _RequestGenerator(GenerateJsonSchema):
+    """Plain schemas: no titles made up from field names, no ``default: null``."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        generated = super().default_schema(schema)
+        if generated.get("default", ...) is None:
+            generated.pop("default")
+        return generated
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        generated = super().model_schema(schema)
+        generated.pop("title", None)
+        return generated
+
+
+class _QueryGenerator(_RequestGenerator):
+    """A query parameter without a value is left out, so it is never ``null``."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+class _ResponseGenerator(_QueryGenerator):
+    """So is an optional field of a response; every other field is in every response."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        generated = super().model_schema(schema)
+        model: type[WireModel] = schema["cls"]
+        generated["required"] = [
+            field.alias
+            for field in model.model_fields.values()
+            if field.is_required()
+            or field.default is not None
+            or field.alias in model.always_in_responses
+        ]
+        return generated
+
+
+class WireModelExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # its metaclass
+    """Lets ``extend_schema`` take our types where it takes serializers."""
+
+    target_class = WireModel
+    match_subclasses = True
+    priority = 1  # before drf-spectacular's own extension for pydantic
+
+    def get_name(self, auto_schema: AutoSchema, direction: Literal["request", "response"]) -> str:
+        model: type[WireModel] = self.target
+        # A type that is nested in another one is registered by its name, below: the same component.
+        set_override(model, "suppress_collision_warning", True)
+        both_ways = direction == "request" and bool(model.always_in_responses)
+        return f"{model.__name__}Request" if both_ways else model.__name__
+
+    def map_serializer(
+        self, auto_schema: AutoSchema, direction: Literal["request", "response"]
+    ) -> Json:
+        is_request = direction == "request"
+        schema: Json = self.target.model_json_schema(
+            mode="validation" if is_request else "serialization",
+            schema_generator=_RequestGenerator if is_request else _ResponseGenerator,
+            ref_template=_REFERENCE,
+        )
+        for name, nested in schema.pop("$defs", {}).items():
+            component = ResolvedComponent(name, ResolvedComponent.SCHEMA, nested, object=name)  # type: ignore[no-untyped-call]  # drf-spectacular's
+            auto_schema.registry.register_on_missing(component)
+        return schema
+
+
+def query_parameters(query: type[WireModel]) -> Iterator[OpenApiParameter]:
+    """Yield the parameters of a query that is parsed into ``query``."""
+    schema = query.model_json_schema(schema_generator=_QueryGenerator)
+    for name, parameter in schema["properties"].items():
+        description = parameter.pop("description", "")
+        yield OpenApiParameter(name, parameter, description=description)

@@ -1,0 +1,54 @@
+"""The examples that several operations share."""
+
+from typing import Any
+
+from rest_framework.exceptions import UnsupportedMediaType
+
+from agent_conversations.errors import ConversationExistsError, ConversationFullError
+from agent_conversations.store.repository import DEFAULT_MAX_MESSAGES
+from sessions_store.errors import CorruptRecordError, InvalidRequestError, StoreUnavailableError
+
+EXAMPLE_ID = "agent-1795423973269-5iwhvn2en0a1"
+USER_MESSAGE: dict[str, Any] = {
+    "role": "user",
+    "content": "What is left on my list for today?",
+    "timestamp": "2026-11-23T08:53:01.412Z",
+    "source": "voice",
+    "messageId": "msg-1795423981412-k3v9x2m1q8zt",
+}
+TOOL_MESSAGE: dict[str, Any] = {
+    "role": "tool",
+    "content": "",
+    "timestamp": "2026-11-23T08:53:03.120Z",
+    "source": "tool_output",
+    "messageId": "msg-1795423983120-0c7w5r2ynb4e",
+    "toolName": "list_tasks",
+    "toolArgs": {"day": "2026-11-23", "open": True},
+    "toolOutput": "2 tasks: call the plumber, water the plants",
+    "status": "completed",
+}
+CONVERSATION: dict[str, Any] = {
+    "conversationId": EXAMPLE_ID,
+    "messages": [USER_MESSAGE, TOOL_MESSAGE],
+    "createdAt": "2026-11-23T08:52:53.269Z",
+    "lastAccessedAt": "2026-11-23T08:53:03.120Z",
+    "agentId": "agent_7101k5zvyjhmfg983brhmhkd98n6",
+    "metadata": {"title": "Today", "tags": []},
+}
+
+# The exceptions whose text depends on what they are given.
+_ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {
+    StoreUnavailableError: ("TimeoutError",),
+    CorruptRecordError: ("conversation", EXAMPLE_ID),
+    ConversationExistsError: (EXAMPLE_ID,),
+    ConversationFullError: (DEFAULT_MAX_MESSAGES,),
+    UnsupportedMediaType: ("text/plain",),
+}
+
+
+def example_error(error: type[Exception], invalid: tuple[str, str]) -> Exception:
+    """Return an exception as it is raised; ``invalid`` is the field and sentence of a 400."""
+    if error is InvalidRequestError:
+        field, sentence = invalid
+        return InvalidRequestError(sentence, {field: [sentence]})
+    return error(*_ARGUMENTS.get(error, ()))

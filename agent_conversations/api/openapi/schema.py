@@ -1,0 +1,43 @@
+"""drf-spectacular's schema, with what all our operations have in common."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import TypeAdapter
+
+from agent_conversations.api.headers import RETRY_AFTER
+from agent_conversations.api.openapi.components import Json
+from sessions_store.wire.fields import ConversationId
+
+_CONVERSATION_ID = OpenApiParameter(
+    "conversation_id",
+    {"type": "string", "pattern": TypeAdapter(ConversationId).json_schema()["pattern"]},
+    OpenApiParameter.PATH,
+    description="The conversation's id.",
+)
+
+
+class ContractSchema(AutoSchema):
+    """Adds the parameters that follow from an operation's path and from its responses."""
+
+    def get_override_parameters(self) -> list[Any]:
+        return (
+            [_CONVERSATION_ID, RETRY_AFTER] if "{conversation_id}" in self.path else [RETRY_AFTER]
+        )
+
+
+def complete_schema(result: Json, **_: Any) -> Json:
+    """drf-spectacular's hook: what it has no setting for."""
+    result["paths"] = {
+        path.replace("{conversation_id}", "{conversationId}"): item
+        for path, item in result["paths"].items()
+    }
+    for item in result["paths"].values():
+        for operation in item.values():
+            if "security" in operation:
+                operation["security"].append({})  # a server without API_TOKENS asks for none
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "conversation_id":
+                    parameter["name"] = "conversationId"
+    return result

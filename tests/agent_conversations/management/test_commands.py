@@ -1,0 +1,114 @@
+"""The management commands: what they print, and with which status they exit."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
+from redis import Redis
+
+from config.env import PROJECT_DIR
+from tests.agent_conversations.store.records import LEGACY_RECORD, write_legacy
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_reindex_prints_how_many_conversations_are_listed(real_service: Redis) -> None:
+    write_legacy(real_service)
+
+    assert "1 listed" in run("reindex")
+
+
+def test_import_conversations_prints_what_it_did_and_would_do(real_service: Redis) -> None:
+    real_service.set("agent:conversation:older", json.dumps(LEGACY_RECORD))
+
+    assert "1 would be imported" in run("import_conversations", "--dry-run")
+    assert "1 imported" in run("import_conversations")
+    assert "1 exist already" in run("import_conversations")
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "redis://host:port/0", "http://host", "unix:///x?foo=bar"]
+)
+def test_import_conversations_refuses_an_invalid_source(url: str) -> None:
+    with pytest.raises(CommandError, match="--source must be the URL"):
+        run("import_conversations", "--source", url)
+
+
+def test_import_conversations_reports_an_unavailable_source() -> None:
+    with pytest.raises(CommandError, match=r"redis://127\.0\.0\.1:1/0 is unavailable"):
+        run("import_conversations", "--source", "redis://me:word@127.0.0.1:1/0")
+
+
+def test_import_conversations_refuses_a_list_key_of_another_type(real_service: Redis) -> None:
+    real_service.set("no-set", "x")
+
+    with pytest.raises(CommandError, match="--list-key must name a set; no-set is not one"):
+        run("import_conversations", "--list-key", "no-set")
+
+
+def test_every_command_reports_an_unavailable_redis(
+    settings: Settings, point_at: Callable[[str], None]
+) -> None:
+    url = "redis://me:word@127.0.0.1:1/0"
+    settings.REDIS_URL = url
+    point_at(url)
+
+    for command in ("reindex", "find_corrupt", "check_redis", "import_conversations"):
+        with pytest.raises(CommandError, match=r"Redis at redis://127\.0\.0\.1:1/0 is unavailable"):
+            run(command)
+
+
+@pytest.mark.parametrize("command", ["reindex", "find_corrupt", "check_redis"])
+def test_commands_end_quietly_when_their_output_is_closed(
+    real_service: Redis, command: str
+) -> None:
+    url = f"unix://{real_service.connection_pool.connection_kwargs['path']}"
+    environment = {"PATH": os.environ["PATH"], "REDIS_URL": url}
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    ended = subprocess.run(
+        [sys.executable, "manage.py", command],
+        cwd=PROJECT_DIR,
+        env=environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+
+    assert ended.returncode == 1
+    assert b"Traceback" not in ended.stderr
+    assert b"BrokenPipe" not in ended.stderr
+
+
+def test_find_corrupt_exits_with_1_and_prints_no_content(
+    real_service: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real_service.set("elevenlabs:session:broken", '{"secret": "words"')
+
+    with pytest.raises(SystemExit, match="1"):
+        call_command("find_corrupt")
+
+    shown = capsys.readouterr()
+    assert "session broken" in shown.out
+    assert "words" not in shown.out + shown.err
+
+
+def test_check_redis_exits_with_1_when_a_check_fails(
+    real_service: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        call_command("check_redis")
+
+    assert "no_persistence" in capsys.readouterr().out

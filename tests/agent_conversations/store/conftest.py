@@ -1,0 +1,12 @@
+"""Fixtures shared by the tests of the store of conversations."""
+
+import pytest
+
+from agent_conversations.store.repository import ConversationRepository
+from sessions_store.redis.client import StoreClient
+
+
+@pytest.fixture
+def real_conversations(real_store: StoreClient) -> ConversationRepository:
+    """The repository on the bundled server alone, for what fakeredis cannot show."""
+    return ConversationRepository(real_store)

@@ -1,0 +1,97 @@
+"""Conversations on a Redis Cluster, where the index is in another slot."""
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.crc import key_slot
+from time_machine import Traveller
+
+from agent_conversations.store import keys
+from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.types import ConversationChanges
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.redis.client import StoreClient, connection_options
+from tests.agent_conversations.store.records import (
+    index_members,
+    listed_ids,
+    new,
+    said,
+    write_legacy,
+)
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A plain client of a cluster of one node, which refuses commands across slots."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {"cluster-enabled": "yes", "cluster-port": str(port), "appendonly": "no"}
+    with EmbeddedServer(tmp_path_factory.mktemp("cluster"), options) as server:
+        client: Any = Redis.from_url(server.url, **connection_options())
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 20
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline, "the cluster did not start"
+            time.sleep(0.02)
+        yield client
+        client.close()
+
+
+def test_no_command_crosses_the_slots_of_a_cluster(cluster: Redis, clock: Traveller) -> None:
+    conversations = ConversationRepository(StoreClient(cluster), index_in_same_step=False)
+    ids = ["a", "b", "c", "d"]
+    slots = {key_slot(keys.conversation_key(one).encode()) for one in ids}
+    assert len(slots) == len(ids)
+
+    for number, conversation_id in enumerate(ids):
+        conversations.create(new(conversation_id))
+        for _ in range(number):
+            conversations.append_message(conversation_id, said())
+    conversations.create(new(agent_id="x"), idempotency_key="k")
+    replay = conversations.create(new(agent_id="x"), idempotency_key="k")
+    assert replay.replayed
+    conversations.delete(replay.conversation.conversation_id)
+    conversations.update("a", ConversationChanges(agent_id="x"))
+    write_legacy(cluster)
+    conversations.append_message("older", said("four"))
+
+    assert listed_ids(conversations, sort_by="messageCount", sort_order="asc") == [*ids, "older"]
+    assert listed_ids(conversations, sort_by="createdAt", sort_order="asc", limit=1) == ["older"]
+    clock.shift(1)
+    assert conversations.get("d").message_count == 3
+    clock.shift(1)
+    assert conversations.list_messages("c", limit=1).next
+    assert listed_ids(conversations, limit=2) == ["c", "d"]
+
+    cluster.delete(*keys.record_keys("b"))
+    page = conversations.list(sort_by="messageCount", sort_order="asc")
+    assert [one.conversation_id for one in page.conversations] == ["a", "c", "d", "older"]
+    assert page.total == 4
+    for conversation_id in ("a", "c", "d", "older"):
+        conversations.delete(conversation_id)
+    assert [key for key in cluster.scan_iter() if b"idempotency" not in key] == []
+
+
+def test_lost_index_of_a_cluster_can_be_rebuilt(
+    cluster: Redis,
+) -> None:
+    conversations = ConversationRepository(
+        StoreClient(cluster), index_in_same_step=False, retention_seconds=600
+    )
+    for conversation_id in ("a", "b"):
+        conversations.create(new(conversation_id))
+    cluster.delete(*keys.INDEX_KEYS)
+    cluster.zadd(keys.index_key("createdAt"), {"orphan": 1})
+
+    for batch in conversations.scan_ids():
+        for conversation_id in batch:
+            conversations.index(conversation_id)
+    assert sum(conversations.remove_orphans()) == 1
+
+    assert sorted(listed_ids(conversations)) == ["a", "b"]
+    assert [sorted(members) for members in index_members(cluster)] == [[b"a", b"b"]] * 3
