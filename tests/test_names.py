@@ -9,7 +9,6 @@ TESTS = Path(__file__).parent
 MAX_WORDS = 10
 OTHER_DIALECT = re.compile(r"test_(given|when)_|test_.*_when_.*_then_")
 NOT_YET_RENAMED = (
-    "agent_conversations/api/",
     "config/test_handler.py",
     "config/test_logging.py",
     "config/test_serve.py",
