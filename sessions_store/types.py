@@ -113,19 +113,11 @@ class AgentSession(WireModel):
             raise InvalidRequestError(sentence, {"body": [sentence]})
         payload = body if registration.session_payload is None else registration.session_payload
         try:
-            size = len(json_codec.encode(payload))
+            excess = json_codec.excess(payload, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH)
         except json_codec.InvalidJsonError as error:
             raise InvalidRequestError(f"The session cannot be JSON: {error}") from None
-        if size > MAX_PAYLOAD_BYTES:
-            sentence = (
-                f"sessionPayload must not be larger than {MAX_PAYLOAD_BYTES // 1024} KiB as JSON"
-            )
-            raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
-        # A level takes two bytes at least.
-        if size > 2 * MAX_PAYLOAD_DEPTH and json_codec.depth(payload) > MAX_PAYLOAD_DEPTH:
-            sentence = (
-                f"sessionPayload must not be nested more than {MAX_PAYLOAD_DEPTH} levels deep"
-            )
+        if excess:
+            sentence = f"sessionPayload {excess}"
             raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
         return cls(
             session_payload=payload,

@@ -1,13 +1,11 @@
 """The index: the list of conversations, as a sorted set for each of its orders.
 
-No other module knows where the index is stored. On one server with the records, or under Sentinel,
-the scripts on a conversation are given its keys and update it in the same step. On a Redis Cluster
-it is in another slot, and ``ConversationIndex`` updates it in a second step, which can be repeated
-and can be lost.
+No other module knows where it is stored. On one server with the records, or under Sentinel, the
+scripts on a conversation are given its keys and update it in the same step. On a Redis Cluster it
+is in another slot, and is updated in a second step, which can be repeated and can be lost.
 
-It is derived data, and heals: reading or writing a conversation puts it back, and an *orphaned
-entry* (an id without a record) or an *invalid member* (that cannot be an id) is removed when it is
-found.
+It is derived data, and heals: each access of a conversation sets its entry, and an *orphaned entry*
+(an id without a record) or an *invalid member* (that cannot be an id) is removed when it is found.
 """
 
 import logging
@@ -29,11 +27,8 @@ class ConversationIndex:
     """The index of all conversations.
 
     Args:
-        store: the Redis client.
-        retention_ms: how long a conversation is kept after its last access; 0 for ever.
+        retention_ms: 0 keeps conversations for ever.
         in_same_step: whether the scripts on a conversation update the index.
-
-    Every method raises ``StoreUnavailableError`` if Redis is unavailable, but for ``update``.
     """
 
     def __init__(self, store: StoreClient, *, retention_ms: int, in_same_step: bool) -> None:
@@ -71,7 +66,7 @@ class ConversationIndex:
 
     def put(self, conversation_id: str, scores: Scores) -> None:
         """Set the entry of a conversation."""
-        self._store.write_together(
+        self._store.transaction(
             [
                 ("ZADD", key, score, conversation_id)
                 for key, score in zip(keys.INDEX_KEYS, scores, strict=True)
@@ -82,12 +77,8 @@ class ConversationIndex:
     def page(
         self, *, limit: int, offset: int, sort_by: SortBy, sort_order: SortOrder
     ) -> tuple[Sequence[str], int]:
-        """Return a page of ids, and how many there are in all.
-
-        Equal scores are ordered by id, in the same direction. Invalid members are removed, and the
-        page is read again.
-        """
-        # Ranks from the end are negative: the page that is first in descending order has the last.
+        """Return a page of ids, and how many there are in all; remove invalid members."""
+        # Ranks from the end are negative; the first page in descending order has the last ones.
         descending = sort_order == "desc"
         first, last = (-offset - limit, -offset - 1) if descending else (offset, offset + limit - 1)
         created_at_key, last_accessed_at_key, message_count_key = keys.INDEX_KEYS
@@ -131,7 +122,7 @@ class ConversationIndex:
 
     def _remove(self, members: Sequence[str] | Sequence[bytes]) -> None:
         if members:
-            self._store.write_together(
+            self._store.transaction(
                 [("ZREM", key, *members) for key in keys.INDEX_KEYS], repeatable=True
             )
 

@@ -1,8 +1,8 @@
 """The stored record of a conversation: its fields, and how each is encoded.
 
-``StoredConversation`` lists the fields of a record, and nothing else does: reading, creating,
-updating, the response and the conversion of legacy records all follow its annotations. An optional
-field is one more line there, beside its type in ``types.py``.
+``StoredConversation`` lists the fields, and nothing else does: reading, creating, updating, the
+response and the conversion of legacy records follow its annotations. An optional field is one more
+line there, beside its type in ``types.py``.
 """
 
 import secrets
@@ -47,10 +47,9 @@ def _object(raw: bytes) -> bytes:
 class Stored:
     """A field of the record: its name, in Redis as in JSON, and how it is encoded.
 
-    An attribute of ``StoredConversation`` is written to Redis as it is, and read by ``decode``.
-    ``to_json`` encodes it for a response; without, clients do not see it. ``from_json`` makes it
-    of what a client, or an older writer, has sent; without, they do not set it. All three raise
-    ``ValueError`` for an invalid value.
+    Its attribute is written to Redis as it is, and read by ``decode``. ``to_json`` encodes it for a
+    response; without, clients do not see it. ``from_json`` makes it of a value that a client, or an
+    older writer, has sent; without, they do not set it. An invalid value is a ``ValueError``.
     """
 
     name: str
@@ -84,8 +83,7 @@ class Scores(NamedTuple):
 class StoredConversation:
     """A conversation as it came from Redis: messages and metadata still encoded.
 
-    The response to a request for a long conversation is made by joining these bytes; ``messages``
-    and ``metadata`` decode them when they are asked for.
+    A response is made by joining these bytes; ``messages`` and ``metadata`` decode them.
     """
 
     conversation_id: str
@@ -177,11 +175,7 @@ def new_revision() -> str:
 
 
 def encode(attributes: Mapping[str, Any]) -> list[Argument]:
-    """Return field, value, field, value … of the record, for those that are not ``None``.
-
-    Args:
-        attributes: of a ``StoredConversation``, some or all.
-    """
+    """Return field, value, field, value … for some or all attributes, without those ``None``."""
     encoded: list[Argument] = []
     for attribute, field in _FIELDS.items():
         if attributes.get(attribute) is not None:
@@ -190,10 +184,7 @@ def encode(attributes: Mapping[str, Any]) -> list[Argument]:
 
 
 def attributes_of(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what clients set of a conversation, as keyword arguments of ``StoredConversation``.
-
-    Args:
-        source: the JSON object of a request or of a legacy record.
+    """Return the attributes that clients set, from the JSON object of a request or legacy record.
 
     Raises:
         ValueError: a value has another type.
@@ -211,8 +202,7 @@ def decode_conversation(
     """Return the conversation of a record and its messages, which stay encoded.
 
     Raises:
-        CorruptRecordError: a field is missing, a value is invalid, or a message cannot be a part of
-            a response.
+        CorruptRecordError: a field is missing, or a value or a message is invalid.
         UnsupportedRecordVersionError: a newer release wrote it.
     """
     values: dict[str, Any] = {}

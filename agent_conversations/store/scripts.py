@@ -47,15 +47,11 @@ class LegacyRecordError(Exception):
 
 
 class ConversationScripts:
-    """The scripts, with their common arguments.
+    """The scripts, with their common arguments; its errors are those of the repository.
 
     Args:
-        store: the Redis client.
-        retention_ms: how long a conversation is kept after its last access; 0 for ever.
-        max_messages: the most messages that a conversation may have.
-        index_keys: what the scripts update in the same step; empty if they cannot.
-
-    The errors are those of ``ConversationRepository``.
+        retention_ms: 0 keeps conversations for ever.
+        index_keys: of the index, if the scripts update it in the same step.
     """
 
     def __init__(
@@ -161,19 +157,15 @@ class ConversationScripts:
         return bool(status == b"deleted")
 
     def update_index_and_expiry(self, conversation_id: str) -> Scores:
-        """Update the index, if the scripts can, and the expiry, as the record has them.
-
-        Raises:
-            LegacyRecordError: nothing was updated.
-        """
+        """Set both as the record has them; a legacy record is a ``LegacyRecordError``."""
         _, *scores = self._run_once(self._index, conversation_id, {"now_ms": now_ms()})
         return _scores(*scores)
 
     def convert(self, converted: legacy.ConvertedConversation, *, expected_json: bytes) -> bool:
-        """Store ``converted`` if ``expected_json`` is still stored; return whether it was.
+        """Store ``converted`` if its legacy record is still stored, or there still is none.
 
-        Args:
-            expected_json: the legacy record; empty if there must be no record.
+        Returns:
+            Whether it was.
         """
         conversation = converted.conversation
         fields = records.encode(vars(conversation))
@@ -191,7 +183,7 @@ class ConversationScripts:
     def claim_id(self, idempotency_key: str, candidate: str) -> str:
         """Return the conversation id that the key was given in the last day, else ``candidate``."""
         key = keys.idempotency_key(hashlib.sha256(idempotency_key.encode()).hexdigest())
-        _, claimed = self._store.write_together(
+        _, claimed = self._store.transaction(
             [("SET", key, candidate, "NX", "EX", IDEMPOTENCY_SECONDS), ("GET", key)],
             repeatable=True,  # the second attempt finds the id that the first has set
         )

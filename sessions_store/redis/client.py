@@ -131,10 +131,9 @@ class StoreClient:
     def script(self, package: str, name: str, *, repeatable: bool = False) -> ScriptCall:
         """Return a function that runs the script ``lua/<name>.lua`` of ``package``.
 
-        It takes the script's keys and arguments by their names (see ``script.py``) and returns the
-        reply; another name, or a missing one, is a ``TypeError``. The script is sent by its digest,
-        and whole where the server does not know it (a restart, ``SCRIPT FLUSH``), which makes it
-        known.
+        It takes the script's keys and arguments by their names (see ``script.py``). The script is
+        sent by its digest, and whole where the server does not know it (a restart, ``SCRIPT
+        FLUSH``), which makes it known.
         """
         script = Script(package, name)
 
@@ -160,8 +159,6 @@ class StoreClient:
         """
         return make(self._redis)
 
-    # --- Commands, one round trip each ------------------------------------------------------------
-
     def get(self, key: str) -> bytes | None:
         """Return the string at ``key``."""
         value: bytes | None = self.call(lambda client: client.get(key), repeatable=True)  # type: ignore[assignment]  # bytes: nothing is decoded
@@ -172,13 +169,12 @@ class StoreClient:
         return [bool(count) for count in self.read_many([("EXISTS", key) for key in keys])]
 
     def read_many(self, commands: Sequence[Command], *, one_moment: bool = False) -> Sequence[Any]:
-        """Return the replies to commands that only read.
+        """Return the replies to commands that only read, in one round trip.
 
         A ``WrongTypeError`` takes the place of a reply where a key holds another type.
 
         Args:
-            one_moment: whether all replies are as of the same moment; their keys must then be on
-                one server.
+            one_moment: whether to read as of the same moment; the keys must then be on one server.
         """
 
         def read(client: "redis.Redis") -> Sequence[Any]:
@@ -187,11 +183,8 @@ class StoreClient:
 
         return self.call(read, repeatable=True) if commands else []
 
-    def write_together(
-        self, commands: Sequence[Command], *, repeatable: bool = False
-    ) -> Sequence[Any]:
-        """Run the commands as one transaction, and return their replies."""
-
+    def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
+        """Return the replies to commands that are run as one transaction, in one round trip."""
         return self.call(
             lambda client: _pipeline(client, commands, transaction=True).execute(),
             repeatable=repeatable,
@@ -205,8 +198,6 @@ class StoreClient:
     def ping(self) -> None:
         """Raise ``StoreUnavailableError`` unless Redis replies."""
         self.call(lambda client: client.ping(), repeatable=True)
-
-    # --- Scans, one round trip a batch ------------------------------------------------------------
 
     def scan(self, pattern: str) -> Iterator[Sequence[str]]:
         """Yield the keys that match, in batches; a key may come twice, as SCAN allows."""
@@ -240,11 +231,8 @@ def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction
 
 
 def _was_never_sent(error: redis.ConnectionError) -> bool:
-    """Tell whether Redis cannot have run the command, or the transaction, that failed.
-
-    Refused, or without a socket, there was no connection. A broken pipe is an error of writing, and
-    Redis runs no command, and no transaction, that has not arrived whole.
-    """
+    # No connection, no socket, or an error of writing: Redis runs no command, and no transaction,
+    # that has not arrived whole.
     unsent = (ConnectionRefusedError, FileNotFoundError, BrokenPipeError)
     return isinstance(error.__context__, unsent)
 

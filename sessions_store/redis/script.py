@@ -1,7 +1,7 @@
 """Lua scripts that are called by the names of their keys and arguments.
 
-A script is ``lua/<verb_noun>.lua`` of a package. After its header it names what it is given, each
-on a line of its own, and then says what it includes::
+A script, ``lua/<verb_noun>.lua`` of a package, names after its header what it is given, and then
+says what it includes::
 
     local record_key = KEYS[1]
     local index_keys = { unpack(KEYS, 2) }
@@ -11,7 +11,7 @@ on a line of its own, and then says what it includes::
     --- @include "find_conflict"
 
 Only these lines know the order: Python passes the names as keywords, ``fields`` and ``index_keys``
-as sequences. An include is ``lua/includes/<name>.lua``; it may include others, and is there once.
+as sequences. An include is ``lua/includes/<name>.lua``, and may include others.
 """
 
 import hashlib
@@ -28,11 +28,7 @@ _INCLUDE_LINE = re.compile(r'^--- @include "(\w+)"$', re.MULTILINE)
 
 
 class Script:
-    """The script ``lua/<name>.lua`` of ``package``, with its includes.
-
-    Raises:
-        ValueError: a position is skipped, or named twice.
-    """
+    """A script with its includes. A position that is skipped is a ``ValueError``."""
 
     def __init__(self, package: str, name: str) -> None:
         folder = files(package).joinpath("lua")
@@ -47,8 +43,7 @@ class Script:
     def arrange(self, named: Mapping[str, Any]) -> tuple[int, Sequence[Argument]]:
         """Return the number of keys, and the keys and arguments in the script's order.
 
-        Raises:
-            TypeError: a name is missing or unknown.
+        A missing or unknown name is a ``TypeError``.
         """
         if named.keys() != self.names:
             missing, unknown = sorted(self.names - named.keys()), sorted(named.keys() - self.names)
@@ -75,7 +70,7 @@ def _with_includes(folder: Traversable, text: str, included: set[str]) -> str:
 
 
 def _names(script: str, text: str, table: str) -> tuple[Sequence[str], str]:
-    """Return the names of the table's values, and that of the rest, empty if there is none."""
+    """Return the names of the table's values, and that of the rest, if it has one."""
     names: list[str] = []
     rest = ""
     for name, value, its_table in _NAMING_LINE.findall(text):

@@ -59,22 +59,11 @@ def _as_bounded_object(value: dict[str, Any], info: ValidationInfo) -> dict[str,
     if info.context is STORED:
         return value
     try:
-        size = len(json_codec.encode(value))
+        excess = json_codec.excess(value, MAX_OBJECT_BYTES, MAX_OBJECT_DEPTH)
     except json_codec.InvalidJsonError as error:
         raise PydanticCustomError("json", "cannot be JSON: {why}", {"why": str(error)}) from None
-    # A level takes two bytes at least: most objects are too short to be too deep.
-    if size > 2 * MAX_OBJECT_DEPTH and json_codec.depth(value) > MAX_OBJECT_DEPTH:
-        raise PydanticCustomError(
-            "object_depth",
-            "must not be nested more than {levels} levels deep",
-            {"levels": MAX_OBJECT_DEPTH},
-        )
-    if size > MAX_OBJECT_BYTES:
-        raise PydanticCustomError(
-            "object_size",
-            "must not be larger than {kib} KiB as JSON",
-            {"kib": MAX_OBJECT_BYTES // 1024},
-        )
+    if excess:
+        raise PydanticCustomError("object_excess", "{excess}", {"excess": excess})
     return value
 
 

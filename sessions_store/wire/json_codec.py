@@ -93,6 +93,21 @@ def _encode(encoder: json.JSONEncoder, value: Any) -> bytes:
         raise InvalidJsonError(f"a value has no JSON ({type(error).__name__})") from None
 
 
+def excess(value: Any, max_bytes: int, max_depth: int) -> str:
+    """Return the limit that ``value`` exceeds as JSON, as the end of a sentence; empty if none.
+
+    Raises:
+        InvalidJsonError: it cannot be JSON.
+    """
+    size = len(encode(value))
+    if size > max_bytes:
+        return f"must not be larger than {max_bytes // 1024} KiB as JSON"
+    # A level takes two bytes at least: most values are too short to be too deep.
+    if size > 2 * max_depth and depth(value) > max_depth:
+        return f"must not be nested more than {max_depth} levels deep"
+    return ""
+
+
 def depth(value: Any) -> int:
     """Return how many levels of objects and arrays ``value`` has; a string or number has none."""
     deepest = 0

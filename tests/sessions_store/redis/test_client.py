@@ -120,10 +120,10 @@ def test_reads_fail_with_any_other_error(store: StoreClient) -> None:
         store.read_many([("GET", "key"), ("GET", "key", "too", "many")])
 
 
-def test_writes_together_are_one_transaction(real_store: StoreClient, real_redis: Redis) -> None:
+def test_transaction_is_one_step(real_store: StoreClient, real_redis: Redis) -> None:
     real_redis.config_resetstat()
 
-    replies = real_store.write_together([("SET", "a", 1), ("GET", "a"), ("INCR", "a")])
+    replies = real_store.transaction([("SET", "a", 1), ("GET", "a"), ("INCR", "a")])
 
     assert replies == [True, b"1", 2]
     assert {"cmdstat_multi", "cmdstat_exec"} <= real_redis.info("commandstats").keys()
