@@ -105,7 +105,7 @@ def interrupted_store(raw_redis: Redis) -> Callable[[Callable[[], object]], Stor
             super().__init__(raw_redis)
             self._intrude: Callable[[], object] | None = intrude
 
-        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = True) -> Any:
+        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = False) -> Any:
             found = super().call(command, repeatable=repeatable)
             intrude, self._intrude = self._intrude, None
             if intrude is not None:

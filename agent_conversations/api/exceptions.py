@@ -156,7 +156,7 @@ def envelope(error: Exception) -> Error:
         details=(error.details or None) if isinstance(error, InvalidRequestError) else None,
         enabled=False if disabled else None,
         message="Set ELEVENLABS_AGENT_ENABLED=true to switch it on." if disabled else None,
-        advice=error.advice if isinstance(error, WritesRefusedError) else None,
+        advice=error.problems if isinstance(error, WritesRefusedError) else None,
     )
 
 
