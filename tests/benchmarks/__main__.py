@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import Progress
 
-from config.env import PROJECT_DIR
+from config.environment import PROJECT_DIR
 from tests.benchmarks import direct, over_http, ratios, report
 from tests.benchmarks.cases import Case, cases, prepare
 from tests.benchmarks.load import Load
