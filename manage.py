@@ -4,8 +4,11 @@
 import os
 import sys
 
+from config.memory import restart_with_glibc_variables
+
 
 def main() -> None:
+    # Imported here, so that a process that restarts has not loaded Django in vain.
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 
     from config.environment import InvalidEnvironmentError, read_environment  # noqa: PLC0415
@@ -20,4 +23,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    restart_with_glibc_variables()
     main()

@@ -58,6 +58,14 @@ def test_check_is_content_with_an_empty_environment() -> None:
     assert "no issues" in done.stdout
 
 
+def test_restart_keeps_the_options_of_python_and_the_command() -> None:
+    printing = "import sys; print(sys.flags.optimize, sys.argv[1:3])"
+
+    done = run("-O", "manage.py", "shell", "-v", "0", "-c", printing)
+
+    assert done.stdout == "1 ['shell', '-v']\n"
+
+
 def test_wsgi_application_cannot_be_made_of_an_invalid_environment() -> None:
     done = run("-c", "import config.wsgi", **INVALID)
 

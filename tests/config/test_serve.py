@@ -305,6 +305,30 @@ def test_workers_are_out_of_ctrl_cs_reach(start: Callable[..., Service]) -> None
     assert all(os.getpgid(pid) != os.getpgid(service.process.pid) for pid in workers)
 
 
+def glibc_variables(pid: int) -> dict[str, str]:
+    """Return what a process had in its environment when it, or whoever forked it, was started."""
+    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if pair.startswith("MALLOC_"))
+
+
+@pytest.mark.parametrize("set_by_user", [{}, {"MALLOC_ARENA_MAX": "3"}], ids=str)
+def test_workers_start_with_glibcs_variables_unless_set(
+    start: Callable[..., Service], set_by_user: dict[str, str]
+) -> None:
+    service = start(**set_by_user).until_up()
+
+    workers = [pid for pid in children_of(service.process.pid) if name_of(pid) == "python"]
+
+    assert workers
+    for pid in workers:
+        assert glibc_variables(pid) == {
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": "4194304",
+            "MALLOC_TRIM_THRESHOLD_": "16777216",
+            **set_by_user,
+        }
+
+
 def test_a_redis_that_does_not_answer_is_told_at_the_start(start: Callable[..., Service]) -> None:
     service = start(REDIS_URL="redis://127.0.0.1:1/0").until_up()
 
