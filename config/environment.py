@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, LiteralString
 from urllib.parse import urlsplit
@@ -32,22 +33,17 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 def _must(
     is_valid: Callable[[str], object], check_id: LiteralString, be: LiteralString, hint: str
 ) -> AfterValidator:
-    """Return a validator whose error has what ``_problem`` reports.
+    """Return a validator whose error is what ``_problem`` reports: "NAME must ``be``, not …".
 
     Args:
         is_valid: returns something false, or raises ValueError, for what is not.
-        check_id: of Django's system checks.
-        be: completes "The variable must".
     """
 
     def validate(text: str) -> str:
-        try:
-            valid = is_valid(text)
-        except ValueError:
-            valid = False
-        if not valid:
-            raise PydanticCustomError(check_id, be, {"hint": hint})
-        return text
+        with suppress(ValueError):
+            if is_valid(text):
+                return text
+        raise PydanticCustomError(check_id, be, {"hint": hint})
 
     return AfterValidator(validate)
 
@@ -96,34 +92,22 @@ RedisUrl = Annotated[
     str,
     _must(
         _is_redis_url,
-        "elevenlabs_agent.E001",
+        "E001",
         "be the URL of a Redis server",
         "Write redis://host:6379/0, rediss://… for TLS, or unix:///path/to.sock.",
     ),
 ]
 Origin = Annotated[
-    str,
-    _must(
-        _is_origin,
-        "elevenlabs_agent.E003",
-        "be an origin",
-        "Write scheme and host, such as https://app.example.com, without a path.",
-    ),
+    str, _must(_is_origin, "E003", "be an origin", "Write it like https://app.example.com.")
 ]
 Rate = Annotated[
-    str,
-    _must(
-        parse_rate,
-        "elevenlabs_agent.E004",
-        "be a number of registrations and a time",
-        "Write it like 60/min or 1000/hour.",
-    ),
+    str, _must(parse_rate, "E004", "be a count and a time", "Write it like 60/min or 1000/hour.")
 ]
 FernetKey = Annotated[
     str,
     _must(
         lambda key: SessionCipher([key]),
-        "elevenlabs_agent.E005",
+        "E005",
         "be a Fernet key",
         "Make one: python -c 'from cryptography.fernet import Fernet; "
         "print(Fernet.generate_key().decode())'",
@@ -133,28 +117,29 @@ HostName = Annotated[
     str,
     _must(
         _is_host_name,
-        "elevenlabs_agent.E006",
+        "E006",
         "be a host name",
         "Write it without scheme, port and path, such as api.example.com.",
     ),
 ]
 NamedToken = Annotated[
     str,
-    _must(_token, "elevenlabs_agent.E007", "have a token", "Write name:token, or the token alone."),
+    _must(_token, "E007", "have a token", "Write name:token, or the token alone."),
     _must(
         lambda entry: re.fullmatch("[!-~]+", _token(entry)),
-        "elevenlabs_agent.E008",
+        "E008",
         "have a token that a header can carry",
         "Use ASCII letters, digits and signs, without spaces.",
     ),
 ]
+_LEVELS = ", ".join(LOG_LEVELS)
 LogLevel = Annotated[
     str,
     _must(
         lambda level: level.upper() in LOG_LEVELS,
-        "elevenlabs_agent.E010",
-        f"be one of {', '.join(LOG_LEVELS)}",
-        "Without it, the level is INFO.",
+        "E010",
+        f"be one of {_LEVELS}",
+        "Unset, it is INFO.",
     ),
     AfterValidator(str.upper),
 ]
@@ -306,22 +291,23 @@ def _problem(details: ErrorDetails) -> Error:
         case {"ctx": {"hint": hint}}:
             check_id, must = details["type"], details["msg"]
         case {"type": "value_error"}:
-            check_id, must = "elevenlabs_agent.E011", "be UTF-8"
+            check_id, must = "E011", "be UTF-8"
             hint = "Write it in UTF-8, or use ASCII characters alone."
         case {"type": "bool_parsing"}:
-            check_id, must = "elevenlabs_agent.E009", "be true or false"
+            check_id, must = "E009", "be true or false"
             hint = f"Write {name}=true or {name}=false."
         case _:
             schema = Environment.model_json_schema()["properties"][name]
             least, most = schema["minimum"], schema["maximum"]
-            check_id, must = "elevenlabs_agent.E002", f"be a whole number from {least} to {most}"
+            check_id, must = "E002", f"be a whole number from {least} to {most}"
             hint = f"Write it in digits, such as {name}={schema.get('default', least)}."
     match details["loc"]:
         case (_, int(index)):
             subject = f"Entry {index + 1} of {name}"
         case _:
             subject = name
-    return Error(f"{subject} must {must}{_instead(name, details['input'])}.", hint, id=check_id)
+    sentence = f"{subject} must {must}{_instead(name, details['input'])}."
+    return Error(sentence, hint, id=f"elevenlabs_agent.{check_id}")
 
 
 def _instead(name: str, value: str) -> str:
