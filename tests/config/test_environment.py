@@ -260,3 +260,7 @@ def test_there_are_as_many_workers_as_processors_up_to_four(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(processors), raising=False)
 
     assert read().workers == workers
+
+
+def test_log_level_is_taken_in_any_case(read: Read) -> None:
+    assert read(LOG_LEVEL="Warning").log_level == "WARNING"
