@@ -5,8 +5,6 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PORT ?= 8000
-export PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-check check format openapi types lock clean
@@ -16,7 +14,7 @@ help:  ## list the targets
 	$(firstword $(MAKEFILE_LIST))
 
 run: export ELEVENLABS_AGENT_ENABLED := $(or $(ELEVENLABS_AGENT_ENABLED),true)
-run: $(VENV)/run.stamp  ## serve on http://127.0.0.1:8000 (PORT=, DATA_DIR=, REDIS_URL=)
+run: $(VENV)/run.stamp  ## serve the API (PORT=, DATA_DIR=, REDIS_URL=)
 	@exec $(BIN)/python manage.py serve
 
 test: $(VENV)/dev.stamp  ## run all tests

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from config.env import PROJECT_DIR
+from config.environment import PROJECT_DIR
 from tests.agent_conversations.store.records import LEGACY_RECORD, write_legacy
 
 

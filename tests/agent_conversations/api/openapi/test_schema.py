@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from agent_conversations.api.exceptions import ERROR_RESPONSES
-from config.env import PROJECT_DIR
+from config.environment import PROJECT_DIR
 from config.wsgi import application
 from tests.agent_conversations.api.routes import PREFIX
 from tests.conftest import ServedClient
