@@ -5,8 +5,6 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PORT ?= 8000
-export PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-check check format openapi architecture \

@@ -4,8 +4,24 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+from config.memory import restart_with_glibc_variables
+
+
+def main() -> None:
+    # Imported here, so that a process that restarts has not loaded Django in vain.
+    from django.core.management import execute_from_command_line  # noqa: PLC0415
+
+    from config.environment import InvalidEnvironmentError, read_environment  # noqa: PLC0415
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    try:
+        # Without settings Django would still run its own commands: its shell, its help.
+        read_environment()
+    except InvalidEnvironmentError as error:
+        sys.exit(str(error))
+    execute_from_command_line(sys.argv)
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    execute_from_command_line(sys.argv)
+    restart_with_glibc_variables()
+    main()

@@ -1,4 +1,4 @@
-"""Agent conversations: what a user and an ElevenLabs voice agent said, and the HTTP face.
+"""Agent conversations: what a user and an ElevenLabs voice agent said, and the HTTP API.
 
 These are *not* the note-taking conversations. Those belong to another service, cursor-runner,
 under ``cursor:conversation:*``, a prefix that this package neither reads nor writes. This package

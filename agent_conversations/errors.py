@@ -1,4 +1,4 @@
-"""What a conversation's repository may raise, beside the errors of the store itself."""
+"""The errors of conversations, beside those of ``sessions_store.errors``."""
 
 from sessions_store.errors import StoreError
 
@@ -23,7 +23,7 @@ class ConversationExistsError(StoreError):
 
 
 class MessageConflictError(StoreError):
-    """The message id is taken by a message with other content."""
+    """A message with other content has the message id."""
 
     def __init__(self) -> None:
         super().__init__(

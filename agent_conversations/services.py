@@ -33,17 +33,17 @@ def conversations() -> ConversationRepository:
 
 @cache
 def session_rate() -> RateLimiter | None:
-    """Return the limit of session registrations, ``None`` where there is none."""
+    """Return the rate limit of session registrations, ``None`` if there is none."""
     rate = settings.SESSION_RATE
     return RateLimiter(store(), "sessions", rate) if rate else None
 
 
 def server_problems() -> list[ServerProblem]:
-    """Return what speaks against the Redis server of this service."""
+    """Return the problems of this service's Redis server."""
     return check_server(store(), conversations_expire=bool(settings.CONVERSATION_RETENTION_SECONDS))
 
 
 def forget() -> None:
-    """Build them anew on next use, for tests that change the settings."""
+    """Forget the repositories, for tests that change the settings: the next use builds them."""
     for service in (store, sessions, conversations, session_rate):
         service.cache_clear()

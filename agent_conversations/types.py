@@ -1,22 +1,16 @@
 """Conversations, messages, requests and responses, as clients see them.
 
-A field of a message is listed here and nowhere else; one of a conversation also where its record is
-read and written.
+A field of a message is listed here and nowhere else; one of a conversation also in its stored
+record, in ``store/records.py``.
 
 Not the note-taking conversations of cursor-runner (``cursor:conversation:*``).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from sessions_store.errors import CorruptRecordError
-from sessions_store.wire import json_codec
-from sessions_store.wire.clock import iso_from_ms
 from sessions_store.wire.encoded import Encoded
 from sessions_store.wire.fields import (
     BoundedObject,
@@ -73,97 +67,6 @@ class AgentConversation(WireModel):
     last_accessed_at: Timestamp
     agent_id: Identifier | None = None
     metadata: BoundedObject | None = None
-
-
-@dataclass(frozen=True, repr=False)
-class StoredConversation:
-    """A conversation as it came from Redis: messages and metadata still encoded.
-
-    A long conversation is answered by splicing these bytes; ``messages`` and ``metadata`` decode
-    them when asked.
-    """
-
-    conversation_id: str
-    created_at_ms: int
-    last_accessed_at_ms: int
-    revision: str
-    """Changes with every change of the content; the ETag."""
-    agent_id: str | None = None
-    metadata_json: bytes | None = None
-    messages_json: Sequence[bytes] = ()
-
-    @property
-    def created_at(self) -> str:
-        return iso_from_ms(self.created_at_ms)
-
-    @property
-    def last_accessed_at(self) -> str:
-        return iso_from_ms(self.last_accessed_at_ms)
-
-    @property
-    def message_count(self) -> int:
-        return len(self.messages_json)
-
-    @cached_property
-    def joined_messages(self) -> bytes:
-        """All messages as they stand in an answer, with commas between them."""
-        return b",".join(self.messages_json)
-
-    @cached_property
-    def metadata(self) -> dict[str, Any] | None:
-        return None if self.metadata_json is None else json_codec.decode(self.metadata_json)
-
-    @cached_property
-    def messages(self) -> list[AgentMessage]:
-        return [decode_message(self.conversation_id, message) for message in self.messages_json]
-
-    def __repr__(self) -> str:
-        agent = f", agent_id={self.agent_id!r}" if self.agent_id else ""
-        return (
-            f"<Conversation {self.conversation_id}: {self.message_count} messages{agent}, "
-            f"created {self.created_at}, last accessed {self.last_accessed_at}>"
-        )
-
-    def to_json(self) -> bytes:
-        """Return the ``AgentConversation`` as JSON."""
-        head = f'{{"conversationId":"{self.conversation_id}","messages":['
-        tail = f'],"createdAt":"{self.created_at}","lastAccessedAt":"{self.last_accessed_at}"'
-        parts = [head.encode(), self.joined_messages, tail.encode()]
-        if self.agent_id is not None:
-            parts += [b',"agentId":', json_codec.encode(self.agent_id)]
-        if self.metadata_json is not None:
-            parts += [b',"metadata":', self.metadata_json]
-        return b"".join([*parts, b"}"])
-
-
-_ALWAYS_IN_A_MESSAGE = {"role", "content", "timestamp", "messageId"}
-
-
-def check_messages(conversation_id: str, messages: Sequence[bytes]) -> None:
-    """Raise ``CorruptRecordError`` if a stored message could not stand in an answer as it is."""
-    try:
-        decoded = json_codec.decode_lossy(b"[" + b",".join(messages) + b"]")
-    except json_codec.InvalidJsonError:
-        raise CorruptRecordError("conversation", conversation_id) from None
-    if len(decoded) != len(messages) or not all(
-        isinstance(message, dict) and message.keys() >= _ALWAYS_IN_A_MESSAGE for message in decoded
-    ):
-        raise CorruptRecordError("conversation", conversation_id)
-
-
-def decode_message(conversation_id: str, raw: bytes) -> AgentMessage:
-    """Return a stored message.
-
-    Raises:
-        CorruptRecordError: not JSON, no message, or one without its timestamp or id.
-    """
-    try:
-        message = AgentMessage.model_validate(json_codec.decode(raw), context=STORED, by_name=False)
-    except ValueError:
-        raise CorruptRecordError("conversation", conversation_id) from None
-    if message.timestamp is None or message.message_id is None:
-        raise CorruptRecordError("conversation", conversation_id)
-    return message
 
 
 # --- Requests -------------------------------------------------------------------------------------

@@ -10,15 +10,12 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         from django import db  # noqa: PLC0415  # once the settings are there
         from django.core.cache import close_caches  # noqa: PLC0415  # likewise
-        from django.core.handlers.base import reset_urlconf  # noqa: PLC0415  # likewise
 
         from config import checks  # noqa: F401, PLC0415  # registers them
 
-        # There is no database, and Redis connections outlive requests: a seventh of the time that
-        # Django spent on a request went into closing what nobody had opened.
+        # There is no database, and Redis connections outlive requests. Looking for what is to be
+        # closed took 20 of 210 µs of processor time for a request.
         signals.request_started.disconnect(db.reset_queries)
         signals.request_started.disconnect(db.close_old_connections)
         signals.request_finished.disconnect(db.close_old_connections)
         signals.request_finished.disconnect(close_caches)
-        # There is one URLconf.
-        signals.request_finished.disconnect(reset_urlconf)

@@ -1,35 +1,27 @@
-"""How a worker's memory is managed."""
+"""How glibc manages the memory of this process, and of those that it starts."""
 
-import ctypes
-import gc
+import os
+import sys
 
-# glibc's malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+GLIBC_VARIABLES = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
+}
+"""Keep the memory that a long response took, for the next one.
 
-_MIB = 1024 * 1024
+By default glibc returns blocks of some hundred kilobytes to the system at once, and the next
+response takes them again page by page: a seventh of the time that reading a conversation of 1,000
+messages takes. One arena for all threads keeps the sum small; Python's threads take turns anyway.
+"""
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep what a long answer took, for the next one; does nothing elsewhere.
+def restart_with_glibc_variables() -> None:
+    """Replace this process by the same command with these variables, where they are not set.
 
-    By default it gives blocks of some hundred kilobytes back to the system at once, and the next
-    answer takes them again page by page: a seventh of the time that reading a conversation of 1,000
-    messages takes. One arena for all threads keeps the sum small; Python's threads take turns
-    anyway.
+    glibc reads them when a program starts, so that setting them in ``os.environ`` comes too late,
+    for forked workers too. Other C libraries ignore them.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(_M_ARENA_MAX, 1)
-    mallopt(_M_MMAP_THRESHOLD, 4 * _MIB)
-    mallopt(_M_TRIM_THRESHOLD, 16 * _MIB)
-
-
-def freeze_what_is_loaded() -> None:
-    """Keep the collector from looking again and again at what a worker has loaded for good.
-
-    A twentieth more requests a second, by ``wrk`` on the reading of an empty conversation.
-    """
-    gc.collect()
-    gc.freeze()
+    if not os.environ.keys() >= GLIBC_VARIABLES.keys():
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, {**GLIBC_VARIABLES, **os.environ})  # noqa: S606  # itself

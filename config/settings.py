@@ -1,6 +1,12 @@
-"""Django's settings: one file; environments differ by the values of environment variables."""
+"""Django's settings: one file; environments differ by the values of environment variables.
 
-from config.env import PROJECT_DIR, is_origin, read_environment
+A variable that code outside of ``config`` uses is a setting of its own here, and is read as that
+everywhere; ``ENVIRONMENT`` is for what only ``manage.py serve`` and this file need.
+"""
+
+import tomllib
+
+from config.environment import PROJECT_DIR, read_environment
 from config.logging import logging_config
 from config.secret_key import secret_key
 from sessions_store.embedded.server import server_url
@@ -14,7 +20,7 @@ SECRET_KEY = ENVIRONMENT.secret_key or secret_key(ENVIRONMENT.data_dir)
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 
 ELEVENLABS_AGENT_ENABLED = ENVIRONMENT.elevenlabs_agent_enabled
-API_TOKENS = ENVIRONMENT.api_tokens
+API_TOKENS = ENVIRONMENT.token_holders()
 SESSION_RATE = ENVIRONMENT.session_rate
 SESSION_ENCRYPTION_KEYS = ENVIRONMENT.session_encryption_keys
 CONVERSATION_RETENTION_SECONDS = ENVIRONMENT.conversation_retention_seconds
@@ -77,12 +83,9 @@ CACHES = {
 # A longer body is a 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-# The library cannot take what is no origin; a system check tells of it.
-CORS_ALLOWED_ORIGINS = list(filter(is_origin, ENVIRONMENT.cors_allowed_origins))
+CORS_ALLOWED_ORIGINS = ENVIRONMENT.cors_allowed_origins
 CORS_ALLOWED_ORIGIN_REGEXES = (
-    []
-    if ENVIRONMENT.cors_allowed_origins
-    else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
+    [] if CORS_ALLOWED_ORIGINS else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
 )
 CORS_URLS_REGEX = r"^/(agent-conversations|health|openapi)"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match"]
@@ -110,6 +113,7 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
 }
 
+_PROJECT = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text("utf-8"))["project"]
 SPECTACULAR_SETTINGS = {
     "TITLE": "elevenlabs-agent",
     "DESCRIPTION": (
@@ -117,7 +121,7 @@ SPECTACULAR_SETTINGS = {
         "Every error is the same envelope: `success: false`, `error` (a sentence for a person), "
         "`code` (for programs; it never changes) and, with `invalid_request`, `details`."
     ),
-    "VERSION": "1.1.1",
+    "VERSION": _PROJECT["version"],
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_PATCH": False,
     "SERVE_INCLUDE_SCHEMA": False,

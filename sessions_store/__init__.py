@@ -1,5 +1,5 @@
-"""Live sessions, and how this project talks to Redis at all.
+"""Live sessions; in packages of their own, the Redis client and the wire format of this project.
 
-The lowest floor: it knows neither the conversations above it nor Django. Its prefix in Redis is
+The lowest layer: it imports neither ``agent_conversations`` nor Django. Its prefix in Redis is
 ``elevenlabs:session:``.
 """

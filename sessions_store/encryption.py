@@ -1,4 +1,4 @@
-"""Sessions at rest: the parts that carry credentials, encrypted where keys are configured."""
+"""Encryption of stored sessions: of the fields that carry credentials, if keys are configured."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,31 +8,31 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sessions_store.wire import json_codec
 
 SECRET_FIELDS = ("sessionPayload", "wsUrl", "sessionUrl", "metadata")
-"""Everything that came from the ElevenLabs client and may hold its token."""
+"""The fields that came from the ElevenLabs client and may hold its token."""
 
 _ENCRYPTED = "encrypted"
 
 
 class UnreadableSecretError(ValueError):
-    """The record is encrypted, and none of the configured keys fits."""
+    """The record is encrypted, and none of the configured keys can decrypt it."""
 
 
 class SessionCipher:
     """Encrypts with the first key, decrypts with any of them, so that keys can be rotated.
 
     Args:
-        keys: Fernet keys (32 bytes in URL-safe base64); none leaves sessions plain JSON, which
-            other services can read.
+        keys: Fernet keys (32 bytes in URL-safe base64); without any, sessions stay plain JSON,
+            which other services can read.
 
     Raises:
-        ValueError: a key is no Fernet key.
+        ValueError: a key is not a Fernet key.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
     def seal(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the record as it is to be stored."""
+        """Return the record as it is stored, its secret fields encrypted if there are keys."""
         if self._fernet is None:
             return record
         secret = {name: record[name] for name in SECRET_FIELDS if name in record}
@@ -41,10 +41,10 @@ class SessionCipher:
         return {**open_fields, _ENCRYPTED: token}
 
     def unseal(self, record: object) -> object:
-        """Return a stored record with its secrets readable; a plain one as it is.
+        """Return a stored record with its secret fields decrypted; a plain one unchanged.
 
         Raises:
-            UnreadableSecretError: no key fits.
+            UnreadableSecretError: no configured key can decrypt it.
         """
         if not isinstance(record, dict) or _ENCRYPTED not in record:
             return record
@@ -53,5 +53,5 @@ class SessionCipher:
         try:
             secret = json_codec.decode(self._fernet.decrypt(str(record[_ENCRYPTED])))
         except InvalidToken:
-            raise UnreadableSecretError("no configured key fits") from None
+            raise UnreadableSecretError("no configured key decrypts it") from None
         return {**{name: record[name] for name in record if name != _ENCRYPTED}, **secret}

@@ -1,6 +1,6 @@
-"""What a caller of a repository may catch: ``StoreError`` and its family.
+"""The errors that a repository raises: ``StoreError`` and its subclasses.
 
-The texts are for people and may be shown to a client, so they name ids and limits and never
+Their texts are for people and may be shown to a client, so they name ids and limits and never
 content: no URL, no payload, no message, no metadata.
 """
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 
 class StoreError(Exception):
-    """The root of everything that a repository raises on purpose."""
+    """The base class of all errors of the repositories."""
 
 
 class InvalidRequestError(StoreError):
-    """What was asked for cannot be, whoever asks.
+    """A value in a request is invalid.
 
     ``details`` maps a field's dotted path, as the client wrote it, to its sentences.
     """
@@ -23,11 +23,12 @@ class InvalidRequestError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """Redis did not do what it was asked in time. Never "not found", never an empty list.
+    """Redis is unavailable: it did not do in time what it was asked.
 
-    Whether a write took place is unknown: repeat it with the same handle (a message id, a
-    conversation id, an idempotency key). ``cause`` is the name of the client's error class, for
-    logs; the error's own text is left behind, because it can quote a command's arguments.
+    An outage is never "not found" and never an empty list. Whether a write took place is unknown:
+    repeat it with the same handle (a message id, a conversation id, an idempotency key). ``cause``
+    is for logs: the name of redis-py's error class, without its text, which can quote a command's
+    arguments.
     """
 
     def __init__(self, cause: str) -> None:
@@ -36,19 +37,19 @@ class StoreUnavailableError(StoreError):
 
 
 class WritesRefusedError(StoreUnavailableError):
-    """Redis answers, but cannot take a write. ``advice`` maps what is wrong to what to do."""
+    """Redis replies, but refuses writes. ``problems`` maps a problem's code to its message."""
 
-    def __init__(self, advice: Mapping[str, str]) -> None:
-        super().__init__("unfit")
-        self.advice = dict(advice)
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("writes refused")
+        self.problems = dict(problems)
 
 
 class WrongTypeError(StoreError):
-    """A key holds another Redis type than ours; a repository says which record that is."""
+    """A key holds another Redis type than ours; repositories raise a ``CorruptRecordError``."""
 
 
 class CorruptRecordError(StoreError):
-    """What stands under a key cannot be read. Names the record, never what is in it."""
+    """A stored record cannot be read. The text names the record, never its content."""
 
     def __init__(self, kind: str, record_id: str, reason: str = "cannot be read") -> None:
         super().__init__(f"The stored {kind} {record_id} {reason}.")
@@ -57,7 +58,7 @@ class CorruptRecordError(StoreError):
 
 
 class UnsupportedRecordVersionError(CorruptRecordError):
-    """A newer release wrote this record; reading it by today's rules would misread it."""
+    """A newer release wrote the record; this release would misread it."""
 
     def __init__(self, kind: str, record_id: str) -> None:
         super().__init__(kind, record_id, "was written by a newer version of this service")

@@ -1,4 +1,4 @@
-"""The key of a session. Other services read it directly, so it never changes."""
+"""The key of a session. Other services read sessions directly, so it never changes."""
 
 SESSION_PREFIX = "elevenlabs:session:"
 

@@ -1,12 +1,12 @@
 """Sessions in Redis: ``elevenlabs:session:<conversationId>``, plain JSON, ten minutes.
 
-What is stored is the *raw push-capable payload* of a live connection: everything that the
-ElevenLabs client handed out on connecting, whole, and the push-capable URL found in it. A callback
-that comes minutes later must use that URL exactly as it was. Nothing is ever rebuilt from a
-session id: the URL carries a token that ElevenLabs does not hand out twice, so a rebuilt one is
-refused. For the same reason nothing is normalised, renamed or dropped on the way in or out.
+A session is the *raw push-capable payload* of a live connection: the whole object that the
+ElevenLabs client handed out on connecting, and the push-capable URL found in it. A callback that
+comes minutes later must use that URL exactly as it was. Nothing is ever rebuilt from a session id:
+the URL carries a token that ElevenLabs does not hand out twice, so a rebuilt one is refused. For
+the same reason nothing is normalised, renamed or dropped.
 
-Needs nothing but a Redis client, so a callback service can use it with a URL alone::
+A repository needs only a Redis client, so a callback service can use it with a URL alone::
 
     sessions = SessionRepository(StoreClient.from_url("redis://localhost:6379/0"))
     session = sessions.get("agent-1795423973269-5iwhvn2en0a")
@@ -37,19 +37,21 @@ class SessionRepository:
     """The one registered session of each conversation.
 
     Args:
-        store: the way to Redis.
-        encryption_keys: Fernet keys; the first encrypts payload, URLs and metadata at rest, all of
-            them decrypt. None: plain JSON, as other services read it.
+        store: the Redis client.
+        encryption_keys: Fernet keys; the first encrypts the stored payload, URLs and metadata, all
+            of them decrypt. Without any, sessions are plain JSON, which other services can read.
 
-    Every method raises ``StoreUnavailableError`` where Redis does not answer, and
-    ``InvalidRequestError`` for an id that cannot be one.
+    Every method raises ``StoreUnavailableError`` if Redis is unavailable, and
+    ``InvalidRequestError`` for an invalid conversation id.
     """
 
     def __init__(self, store: StoreClient, *, encryption_keys: Sequence[str] = ()) -> None:
         self._store = store
         self._cipher = SessionCipher(encryption_keys)
-        self._get = store.script(_PACKAGE, "get_session")
-        self._delete = store.script(_PACKAGE, "delete_session")
+        # Both may be sent again: one reads, and sets an expiry only where there is none; the other
+        # deletes only what was read before, and is followed by another look where it did not.
+        self._get = store.script(_PACKAGE, "get_session", repeatable=True)
+        self._delete = store.script(_PACKAGE, "delete_session", repeatable=True)
 
     def set(
         self,
@@ -59,7 +61,7 @@ class SessionRepository:
     ) -> AgentSession:
         """Store ``session`` in place of any other, expiring ``ttl_seconds`` from now.
 
-        The value and its expiry are one command: a crash cannot leave a session that stays.
+        The value and its expiry are one command: a crash cannot leave a session without expiry.
 
         Returns:
             The session as stored, with ``created_at``, ``ttl`` and ``schema_version``.
@@ -79,7 +81,8 @@ class SessionRepository:
         )
         key = session_key(check_conversation_id(conversation_id))
         value = json_codec.encode(self._cipher.seal(stored.to_wire()))
-        self._store.call(lambda redis: redis.set(key, value, ex=ttl_seconds))
+        # Repeatable: sets the same value again.
+        self._store.call(lambda redis: redis.set(key, value, ex=ttl_seconds), repeatable=True)
         return stored
 
     def get(self, conversation_id: str) -> AgentSession | None:
@@ -88,47 +91,49 @@ class SessionRepository:
         Reading does not extend it.
 
         Raises:
-            CorruptRecordError: what stands there is no session.
+            CorruptRecordError: the stored session cannot be read.
         """
         key = session_key(check_conversation_id(conversation_id))
         try:
-            reply = self._get([key], [DEFAULT_TTL_SECONDS])
+            reply = self._get(session_key=key, default_ttl_seconds=DEFAULT_TTL_SECONDS)
         except WrongTypeError:
             raise CorruptRecordError("session", conversation_id) from None
         if not reply:
             return None
         raw, remaining_ms = reply
         session = self._decode(conversation_id, raw)
-        # Rounded up: a session that is still there has at least a second.
+        # Rounded up: a session that still exists has at least a second.
         return session.model_copy(update={"expires_in_seconds": -(-int(remaining_ms) // 1000)})
 
     def touch(self, conversation_id: str, ttl_seconds: int = DEFAULT_TTL_SECONDS) -> bool:
-        """Let a session that still exists live ``ttl_seconds`` from now.
+        """Have a session that still exists expire ``ttl_seconds`` from now.
 
         Returns:
-            Whether there was one. One that has expired is not brought back.
+            Whether there was one. An expired one is not restored.
         """
         if ttl_seconds <= 0:
             raise ValueError("ttl_seconds must be positive")
         key = session_key(check_conversation_id(conversation_id))
-        return bool(self._store.call(lambda redis: redis.expire(key, ttl_seconds)))
+        # Repeatable: sets the same expiry again.
+        return bool(self._store.call(lambda redis: redis.expire(key, ttl_seconds), repeatable=True))
 
     def delete(self, conversation_id: str, session_id: str | None = None) -> bool:
-        """Delete the session, or only the one with ``session_id``; return whether it was there.
+        """Delete the session, or only the one with ``session_id``; return whether there was one.
 
-        Bound to an id, the comparison and the deletion are one step, so that a session registered
-        in between stays.
+        With an id, the comparison and the deletion are one step, so that a session registered in
+        between stays. Where a reply was lost, the deletion is sent again and may return ``False``.
         """
         key = session_key(check_conversation_id(conversation_id))
         if session_id is None:
-            return bool(self._store.call(lambda redis: redis.delete(key)))
+            # Repeatable: deleted twice is deleted.
+            return bool(self._store.call(lambda redis: redis.delete(key), repeatable=True))
         while True:
             raw = self._read(conversation_id)
             if raw is None or self._decode(conversation_id, raw).session_id != session_id:
                 return False
-            if self._delete([key], [raw]):
+            if self._delete(session_key=key, expected_json=raw):
                 return True
-            # Replaced in between, perhaps by the same session again: look once more.
+            # Replaced in between, perhaps by the same session: read it again.
 
     def scan_ids(self) -> Iterator[Sequence[str]]:
         """Yield the conversation ids of all sessions in batches; one may come twice."""
@@ -136,7 +141,7 @@ class SessionRepository:
             yield [key.removeprefix(SESSION_PREFIX) for key in batch]
 
     def verify(self, conversation_id: str) -> None:
-        """Raise ``CorruptRecordError`` if there is a session that cannot be read; touch nothing."""
+        """Raise ``CorruptRecordError`` if there is a session, but it cannot be read."""
         raw = self._read(conversation_id)
         if raw is not None:
             self._decode(conversation_id, raw)

@@ -1,6 +1,5 @@
-"""The session of a conversation."""
+"""The session of a conversation: what is stored, what a client sends, and what it may see."""
 
-import re
 from collections.abc import Iterator
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -25,16 +24,16 @@ DEFAULT_TTL_SECONDS = 600
 """A connection cannot be reopened, so its session is worth nothing after ten minutes."""
 
 MAX_TTL_SECONDS = 10**9
-"""A stored one that is longer is no time."""
+"""A stored session with a longer lifetime is corrupt."""
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_PAYLOAD_DEPTH = 256
-"""Whatever reads the session needs a stack of its own: Python's JSON goes to about 1,000."""
+"""Levels of nesting. Readers of a session have limits too: Python's JSON, about 1,000 levels."""
 
 Transport = Literal["webrtc", "websocket"]
 _TRANSPORTS = get_args(Transport)
 
-# Where a push-capable URL is looked for, in this order; first in the body, then in its payload.
+# The fields that may hold a push-capable URL, in the order in which they are searched.
 PUSH_URL_PATHS = (
     ("wsUrl",),
     ("sessionUrl",),
@@ -42,9 +41,10 @@ PUSH_URL_PATHS = (
     ("sessionPayload", "wsUrl"),
 )
 
+_PUSH_URL_FIELDS = [".".join(path) for path in PUSH_URL_PATHS]
 WHAT_TO_SEND = (
     "Send the raw object that the ElevenLabs client handed out on connecting, with its full ws:// "
-    "or wss:// URL in wsUrl, sessionUrl, sessionPayload.config.wsUrl or sessionPayload.wsUrl."
+    f"or wss:// URL in {', '.join(_PUSH_URL_FIELDS[:-1])} or {_PUSH_URL_FIELDS[-1]}."
 )
 
 
@@ -52,7 +52,7 @@ class AgentSessionRegistration(WireModel):
     """What a frontend sends on connecting.
 
     Without ``sessionPayload`` the whole body is the payload, every key kept; with it, only the
-    known fields stand beside it.
+    known fields are stored beside it.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -84,7 +84,7 @@ class AgentSession(WireModel):
     created_at: Timestamp | None = None
     """Absent where an older writer did not keep it."""
     ttl: int | None = Field(default=None, ge=0, le=MAX_TTL_SECONDS)
-    """Seconds the session was given when it was registered; absent like ``created_at``."""
+    """Seconds, as of its registration; absent where an older writer did not keep it."""
     session_url: str | None = Field(default=None, repr=False)
     session_id: str | None = None
     transport: Transport | None = None
@@ -92,18 +92,18 @@ class AgentSession(WireModel):
     metadata: dict[str, Any] | None = Field(default=None, repr=False)
     schema_version: int | None = None
     expires_in_seconds: int | None = None
-    """What Redis said when the session was read; not part of the stored record."""
+    """The time left when the session was read; not part of the stored record."""
 
     @classmethod
     def from_registration(cls, body: object) -> Self:
         """Return the session that a frontend's ``body`` registers.
 
-        The rule of the raw payload is enforced here, where a session is made: a body in which no
-        push-capable URL stands cannot serve a callback, whatever ids it has.
+        The rule of the raw payload is enforced here, where a session is made: a body without a
+        push-capable URL cannot serve a callback, even if it has a session id.
 
         Raises:
-            InvalidRequestError: no ``ws://`` or ``wss://`` URL, or a payload over 64 KiB or 256
-                levels; the sentence says what to send instead.
+            InvalidRequestError: no ``ws://`` or ``wss://`` URL, or a payload over
+                ``MAX_PAYLOAD_BYTES`` or ``MAX_PAYLOAD_DEPTH``; the sentence says what to send.
         """
         registration = AgentSessionRegistration.parse(body)
         assert isinstance(body, dict)  # noqa: S101  # parse() refused everything else
@@ -113,15 +113,11 @@ class AgentSession(WireModel):
             raise InvalidRequestError(sentence, {"body": [sentence]})
         payload = body if registration.session_payload is None else registration.session_payload
         try:
-            size = len(json_codec.encode(payload))
+            excess = json_codec.excess(payload, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH)
         except json_codec.InvalidJsonError as error:
             raise InvalidRequestError(f"The session cannot be JSON: {error}") from None
-        if size > MAX_PAYLOAD_BYTES:
-            sentence = "sessionPayload must not be larger than 64 KiB as JSON"
-            raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
-        # A level takes two bytes at least.
-        if size > 2 * MAX_PAYLOAD_DEPTH and json_codec.depth(payload) > MAX_PAYLOAD_DEPTH:
-            sentence = "sessionPayload must not be nested more than 256 levels deep"
+        if excess:
+            sentence = f"sessionPayload {excess}"
             raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
         return cls(
             session_payload=payload,
@@ -135,17 +131,17 @@ class AgentSession(WireModel):
 
     @classmethod
     def from_stored(cls, record: object) -> Self:
-        """Return the session in a stored JSON value, of today's shape or of an older one.
+        """Return the session in a stored JSON value, in today's shape or that of an older writer.
 
         Raises:
-            ValueError: no such shape. (pydantic's ``ValidationError`` is one.)
+            ValueError: another shape. (pydantic's ``ValidationError`` is one.)
         """
         if not isinstance(record, dict):
             raise ValueError("not an object")
         source = record
         metadata = record.get("metadata")
         if _first_url(record) is None and isinstance(metadata, dict):
-            # An older writer kept everything of the connection under metadata.
+            # An older writer kept the payload and the URLs under metadata.
             source = metadata
             metadata = {key: value for key, value in metadata.items() if key not in _MOVED_KEYS}
         url = find_push_url(source) or _first_url(source)
@@ -193,15 +189,7 @@ def _urls(body: dict[str, Any]) -> Iterator[str]:
             yield value
 
 
-# Nearly every URL is of this kind and needs no closer look: a host, perhaps a port, plain ASCII.
-_is_plain_push_url = re.compile(
-    r"wss?://[A-Za-z0-9.-]+(?::[1-9][0-9]{0,3})?(?:[/?#][!-~]*)?"
-).fullmatch
-
-
 def _is_push_url(url: str) -> bool:
-    if _is_plain_push_url(url):
-        return True
     if not url.isprintable() or " " in url:
         return False
     try:
@@ -225,7 +213,7 @@ def _push_url_missing(body: dict[str, Any]) -> str:
 class SessionDeletionQuery(WireModel):
     """The query of ``DELETE /{conversationId}/session``.
 
-    Nothing but ``sessionId`` is taken: with a misspelt name, every session would be meant.
+    Another parameter is refused: with a misspelt name, the request would delete any session.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -248,7 +236,7 @@ class AgentSessionStatus(WireModel):
     @classmethod
     def of(cls, conversation_id: str, session: AgentSession, now_ms: int) -> Self:
         remaining = session.expires_in_seconds or 0
-        # What an oldest writer left out follows from the rule that a session lives ten minutes.
+        # Where an older writer stored neither, they follow from the lifetime of every session.
         ttl = session.ttl or max(DEFAULT_TTL_SECONDS, remaining)
         return cls(
             conversation_id=conversation_id,

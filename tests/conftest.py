@@ -1,16 +1,23 @@
-"""Fixtures shared by all tests: a store over fakeredis and over the bundled server."""
+"""Fixtures shared by all tests: stores over fakeredis and the bundled server, and a client."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import fakeredis
 import pytest
 import time_machine
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
+from django.http.response import ResponseHeaders
+from django.test.client import Client, ClientHandler
 from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
 from agent_conversations.store.repository import ConversationRepository
+from config.logging import logging_config
+from config.wsgi import application
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient, connection_options
 from sessions_store.repository import SessionRepository
@@ -98,7 +105,7 @@ def interrupted_store(raw_redis: Redis) -> Callable[[Callable[[], object]], Stor
             super().__init__(raw_redis)
             self._intrude: Callable[[], object] | None = intrude
 
-        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = True) -> Any:
+        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = False) -> Any:
             found = super().call(command, repeatable=repeatable)
             intrude, self._intrude = self._intrude, None
             if intrude is not None:
@@ -128,3 +135,45 @@ def real_service(
     """The Django service on the bundled server; gives a plain client of that server."""
     point_at(server.url)
     return real_redis
+
+
+class ServedHandler(ClientHandler):
+    """Calls the WSGI application that is served, as a server does."""
+
+    def __call__(self, environ: dict[str, Any]) -> Any:
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        body: Any = application(environ, lambda status, headers: started.append((status, headers)))
+        content = b"".join(body)
+        body.close()
+        status, headers = started[0]
+        if environ["REQUEST_METHOD"] == "HEAD":
+            content = b""  # which a server does not send
+        response: Any = HttpResponse(content, status=int(status[:3]), reason=status[4:])
+        response.headers = ResponseHeaders(dict(headers))
+        response.wsgi_request = WSGIRequest(environ)  # the test client reads it
+        return response
+
+
+class ServedClient(Client):
+    """Django's test client in front of ``ServedHandler``: an exception is a 500, not raised."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(raise_request_exception=False, **options)
+        self.handler = ServedHandler()
+
+
+@pytest.fixture
+def client() -> ServedClient:
+    """In place of pytest-django's, which goes around ``config.wsgi``."""
+    return ServedClient()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that is logged, at DEBUG and in the form in which the service writes it."""
+    options = dict(logging_config("DEBUG")["formatters"]["line"])
+    formatter = caplog.handler.formatter
+    caplog.handler.setFormatter(options.pop("()")(**options))
+    with caplog.at_level(logging.DEBUG):
+        yield caplog
+    caplog.handler.setFormatter(formatter)

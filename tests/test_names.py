@@ -8,12 +8,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 MAX_WORDS = 10
 OTHER_DIALECT = re.compile(r"test_(given|when)_|test_.*_when_.*_then_")
-NOT_YET_RENAMED = (
-    "agent_conversations/api/",
-    "config/test_handler.py",
-    "config/test_logging.py",
-    "config/test_serve.py",
-)
+NOT_YET_RENAMED = ("config/test_logging.py",)
 
 
 def names_of_tests() -> Iterator[tuple[str, str]]:

@@ -1,23 +1,19 @@
 """A session's token is stored in Redis, and is shown nowhere else."""
 
-import io
-import logging
 from collections.abc import Callable, Iterator
 
 import pytest
 from django.core.management import call_command
-from django.test import Client
 from redis import Redis
 
 from agent_conversations import services
-from config.logging import logging_config
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
 from sessions_store.types import AgentSession
-from tests.agent_conversations.api.routes import ROUTES
+from tests.agent_conversations.api.routes import PREFIX, ROUTES
+from tests.conftest import ServedClient
 
 MARK = "MARKEDTOKEN"
-API = "/agent-conversations/api"
 ID = "c-1"
 SESSION = {
     "sessionPayload": {
@@ -40,42 +36,24 @@ REFUSED = [
 ]
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, at DEBUG, in the form in which it is written."""
-    config = logging_config("DEBUG")
-    formatter_options = dict(config["formatters"]["line"])
-    formatter = formatter_options.pop("()")(**formatter_options)
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(formatter)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield written
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
-def send_everything(client: Client) -> Iterator[bytes]:
+def send_everything(client: ServedClient) -> Iterator[bytes]:
     """Yield the body of every response about a marked session, errors included."""
-    path = f"{API}/{ID}/session"
+    path = f"{PREFIX}/{ID}/session"
     for body in [*REFUSED, SESSION]:
         yield client.post(path, body, "application/json").content
     yield client.post(path, str(SESSION).encode(), "application/json").content
     yield client.post(path, str(SESSION).encode(), "text/plain").content
     routes = [
-        ("GET", f"{API}/list"),
-        ("POST", f"{API}/new"),
-        ("GET", f"{API}/{ID}"),
-        ("PATCH", f"{API}/{ID}"),
-        ("POST", f"{API}/{ID}/message"),
-        ("GET", f"{API}/{ID}/messages"),
+        ("GET", f"{PREFIX}/list"),
+        ("POST", f"{PREFIX}/new"),
+        ("GET", f"{PREFIX}/{ID}"),
+        ("PATCH", f"{PREFIX}/{ID}"),
+        ("POST", f"{PREFIX}/{ID}/message"),
+        ("GET", f"{PREFIX}/{ID}/messages"),
         ("GET", path),
         ("DELETE", f"{path}?sessionId=another"),
         ("PUT", path),
-        ("DELETE", f"{API}/{ID}"),
+        ("DELETE", f"{PREFIX}/{ID}"),
     ]
     for accept in ("application/json", "text/html"):
         for method, route in routes:
@@ -89,19 +67,22 @@ def test_requests_below_cover_every_route() -> None:
 
 
 def test_no_response_and_no_log_line_shows_the_token(
-    real_service: Redis, client: Client, log: io.StringIO
+    real_service: Redis, client: ServedClient, log: pytest.LogCaptureFixture
 ) -> None:
     bodies = list(send_everything(client))
 
     assert MARK.encode() in real_service.get(f"elevenlabs:session:{ID}")  # type: ignore[operator]  # bytes
     assert not [body for body in bodies if MARK.encode() in body]
-    assert MARK not in log.getvalue()
+    assert MARK not in log.text
 
 
 def test_token_stays_hidden_while_redis_is_unavailable(
-    real_service: Redis, client: Client, log: io.StringIO, point_at: Callable[[str], None]
+    real_service: Redis,
+    client: ServedClient,
+    log: pytest.LogCaptureFixture,
+    point_at: Callable[[str], None],
 ) -> None:
-    client.post(f"{API}/{ID}/session", SESSION, "application/json")
+    client.post(f"{PREFIX}/{ID}/session", SESSION, "application/json")
     real_service.execute_command("ACL", "SETUSER", "default", "-evalsha", "-set", "-script")  # type: ignore[no-untyped-call]  # redis-py's
     denied = list(send_everything(client))
     real_service.execute_command("ACL", "SETUSER", "default", "+@all")  # type: ignore[no-untyped-call]  # redis-py's
@@ -111,11 +92,11 @@ def test_token_stays_hidden_while_redis_is_unavailable(
     assert not [body for body in denied + away if MARK.encode() in body]
     assert b"store_unavailable" in b"".join(denied)
     assert b"store_unavailable" in b"".join(away)
-    assert MARK not in log.getvalue()
+    assert MARK not in log.text
 
 
 def test_token_stays_hidden_when_the_record_is_corrupt(
-    real_service: Redis, client: Client, log: io.StringIO
+    real_service: Redis, client: ServedClient, log: pytest.LogCaptureFixture
 ) -> None:
     bodies = []
     for broken in (f'{{"wsUrl": "{MARK}', f'["{MARK}"]', f'{{"sessionPayload": "{MARK}"}}'):
@@ -123,29 +104,32 @@ def test_token_stays_hidden_when_the_record_is_corrupt(
         bodies += list(send_everything(client))[-18:]
 
     assert not [body for body in bodies if MARK.encode() in body]
-    assert MARK not in log.getvalue()
+    assert MARK not in log.text
 
 
 def test_token_stays_hidden_when_a_bug_raises_it(
-    real_service: Redis, client: Client, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    real_service: Redis,
+    client: ServedClient,
+    log: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(_: object) -> None:
         raise RuntimeError(MARK)
 
     monkeypatch.setattr(AgentSession, "from_registration", fail)
 
-    response = client.post(f"{API}/{ID}/session", SESSION, "application/json")
+    response = client.post(f"{PREFIX}/{ID}/session", SESSION, "application/json")
 
     assert response.status_code == 500
     assert MARK.encode() not in response.content
-    assert "RuntimeError" in log.getvalue()
-    assert MARK not in log.getvalue()
+    assert "RuntimeError" in log.text
+    assert MARK not in log.text
 
 
 def test_commands_do_not_print_the_token(
-    real_service: Redis, client: Client, capsys: pytest.CaptureFixture[str]
+    real_service: Redis, client: ServedClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client.post(f"{API}/{ID}/session", SESSION, "application/json")
+    client.post(f"{PREFIX}/{ID}/session", SESSION, "application/json")
     real_service.set("elevenlabs:session:broken", f'{{"wsUrl": "{MARK}')
 
     call_command("reindex")
@@ -159,8 +143,8 @@ def test_commands_do_not_print_the_token(
     assert MARK not in shown.out + shown.err
 
 
-def test_token_is_readable_by_its_fields_name(real_service: Redis, client: Client) -> None:
-    client.post(f"{API}/{ID}/session", SESSION, "application/json")
+def test_token_is_readable_by_its_fields_name(real_service: Redis, client: ServedClient) -> None:
+    client.post(f"{PREFIX}/{ID}/session", SESSION, "application/json")
 
     session = services.sessions().get(ID)
 

@@ -156,7 +156,7 @@ def envelope(error: Exception) -> Error:
         details=(error.details or None) if isinstance(error, InvalidRequestError) else None,
         enabled=False if disabled else None,
         message="Set ELEVENLABS_AGENT_ENABLED=true to switch it on." if disabled else None,
-        advice=error.advice if isinstance(error, WritesRefusedError) else None,
+        advice=error.problems if isinstance(error, WritesRefusedError) else None,
     )
 
 
@@ -166,7 +166,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     headers = _headers(error)
     if isinstance(error, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
-    return Response(envelope(error), status=error_response(error).status, headers=headers)
+    # A plain object: the renderers of drf-spectacular's views know nothing of our types.
+    body = envelope(error).to_wire()
+    return Response(body, status=error_response(error).status, headers=headers)
 
 
 def _log(error: Exception) -> None:

@@ -7,9 +7,8 @@ from corsheaders import middleware as corsheaders
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from agent_conversations.api import API_PREFIX
 from sessions_store.redis import deadline
-
-API_PREFIX = "/agent-conversations/api"
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 

@@ -9,7 +9,6 @@ from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.openapi.forms import form_of
-from sessions_store.wire import json_codec
 from sessions_store.wire.encoded import Encoded
 from sessions_store.wire.model import WireModel
 
@@ -54,7 +53,7 @@ class _IndentedJsonRenderer(JsonRenderer):
         encoded = super().render(data, accepted_media_type, renderer_context)
         if not encoded:
             return b""
-        return json.dumps(json_codec.decode(encoded), indent=2, ensure_ascii=False).encode()
+        return json.dumps(json.loads(encoded), indent=2, ensure_ascii=False).encode()
 
 
 class BrowsableRenderer(BrowsableAPIRenderer):
@@ -94,7 +93,7 @@ class BrowsableRenderer(BrowsableAPIRenderer):
 
 def _links(view: Any, content: bytes) -> Mapping[str, str]:
     """Return where to go from a page: to the conversations on it, or around the one it is about."""
-    body = json_codec.decode(content) if content else {}
+    body = json.loads(content) if content else {}
     if "conversations" in body:
         listed = [conversation["conversationId"] for conversation in body["conversations"]]
         return {each: reverse("agent-conversation-detail", args=[each]) for each in listed}

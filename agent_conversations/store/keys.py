@@ -1,8 +1,8 @@
-"""Every key of a conversation and of the list, and nothing else builds one.
+"""The keys of conversations and of their index; no other module builds one.
 
 The braces are a Redis Cluster hash tag: only the text between them is hashed. For the message list
-that text is the conversation's own main key, which has no braces and is therefore hashed whole, so
-all keys of one conversation lie in one slot. The three index sets share another.
+that text is the key of the conversation's record, which has no braces and so is hashed whole: all
+keys of one conversation are in one slot. The three sorted sets of the index share another.
 """
 
 CONVERSATION_PREFIX = "elevenlabs:conversation:"
@@ -25,7 +25,7 @@ def message_ids_key(conversation_id: str) -> str:
 
 
 def record_keys(conversation_id: str) -> list[str]:
-    """Return every key that one conversation has, in the order in which scripts take them."""
+    """Return the keys of a conversation: record, messages, message ids."""
     return [
         conversation_key(conversation_id),
         messages_key(conversation_id),
@@ -45,6 +45,6 @@ def index_key(sort_by: str) -> str:
 def idempotency_key(digest: str) -> str:
     """String: the conversation id that a creation's ``Idempotency-Key`` was given.
 
-    ``digest`` stands for the client's key, which may be of any length and content.
+    ``digest`` is that of the client's key, which may be of any length and content.
     """
     return f"{_INDEX_TAG}:idempotency:{digest}"

@@ -1,41 +1,42 @@
-"""Conversations that an older writer kept as one JSON string, messages included."""
+"""Legacy records: conversations that an older writer kept as one JSON string, messages included."""
 
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from agent_conversations.types import AgentMessage, StoredConversation
+from agent_conversations.store.records import StoredConversation, attributes_of, new_revision
+from agent_conversations.types import AgentMessage
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import ms_from_iso
 from sessions_store.wire.fields import stored_timestamp
-from sessions_store.wire.model import STORED
+from sessions_store.wire.model import SCHEMA_VERSION, STORED
 
 
 @dataclass(frozen=True)
 class ConvertedConversation:
-    """Today's form of such a string: the conversation, and the id of each of its messages."""
+    """A legacy record in today's layout: the conversation, and the id of each of its messages."""
 
     conversation: StoredConversation
     message_ids: list[str]
 
 
-def convert(conversation_id: str, raw: bytes, revision: str) -> ConvertedConversation:
-    """Return what the string ``raw`` holds, in today's form.
+def convert(conversation_id: str, raw: bytes) -> ConvertedConversation:
+    """Return the conversation of the legacy record ``raw``.
 
-    What is missing is filled in the same way each time, so that a conversation that is only looked
-    at shows the ids that it will have once it is written: a message's ``timestamp`` is that of the
+    What is missing is filled in the same way each time, so that a conversation that is only listed
+    shows the ids that it will have once it is written: a message's ``timestamp`` is that of the
     message before it, the first one's that of the conversation; its ``messageId`` is ``legacy-``
     and its position. Half of a surrogate pair, which JavaScript leaves where it cuts a string in
     two and writes as an escape, becomes U+FFFD: UTF-8 has none. Keys of a message that this service
-    does not know are kept.
+    does not know are kept. The revision is a new one.
 
     Raises:
         CorruptRecordError: not JSON, or not such a conversation.
     """
     try:
-        return _convert(conversation_id, json_codec.decode(_without_lone_surrogates(raw)), revision)
+        return _convert(conversation_id, json_codec.decode(_without_lone_surrogates(raw)))
     except (ValueError, KeyError, TypeError):
         raise CorruptRecordError("conversation", conversation_id) from None
 
@@ -50,14 +51,11 @@ def _without_lone_surrogates(raw: bytes) -> bytes:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-def _convert(conversation_id: str, record: Any, revision: str) -> ConvertedConversation:
+def _convert(conversation_id: str, record: Any) -> ConvertedConversation:
     created_at = stored_timestamp(record["createdAt"])
     if created_at is None:
         raise ValueError("no creation time")
     last_accessed_at = stored_timestamp(record.get("lastAccessedAt")) or created_at
-    agent_id, metadata = record.get("agentId"), record.get("metadata")
-    if not isinstance(agent_id, str | None) or not isinstance(metadata, dict | None):
-        raise ValueError("a field of another type")
     message_ids: list[str] = []
     messages: list[bytes] = []
     before = created_at
@@ -80,11 +78,12 @@ def _convert(conversation_id: str, record: Any, revision: str) -> ConvertedConve
         messages.append(json_codec.encode({**known, **unknown}))
     conversation = StoredConversation(
         conversation_id=conversation_id,
+        schema_version=SCHEMA_VERSION,
         created_at_ms=ms_from_iso(created_at),
         last_accessed_at_ms=ms_from_iso(last_accessed_at),
-        revision=revision,
-        agent_id=agent_id,
-        metadata_json=None if metadata is None else json_codec.encode(metadata),
+        revision=new_revision(),
+        message_bytes=sum(map(len, messages)),
         messages_json=messages,
+        **attributes_of(record),
     )
     return ConvertedConversation(conversation, message_ids)

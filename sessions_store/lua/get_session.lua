@@ -1,16 +1,20 @@
--- get_session(session, default_ttl) -> { json, remaining } | {}
--- Purpose: one session and the time it has left, as of one moment.
--- KEYS[1]  string  the session's JSON
--- ARGV[1]  seconds the lifetime of a session that an older writer left without an expiry: it gets
---          one when it is first read, because a session must not outlive its connection
--- Returns the JSON and the remaining milliseconds, or nothing where there is no session.
-local json = redis.call('GET', KEYS[1])
+-- Purpose: read a session and the time it has left, as of one moment.
+--
+-- KEYS[1]  session_key          string   the session's JSON
+-- ARGV[1]  default_ttl_seconds  seconds  given to a session that an older writer stored without an
+--                                        expiry, because a session must not outlive its connection
+--
+-- Returns { JSON, remaining milliseconds }, or {} where there is no session.
+local session_key = KEYS[1]
+local default_ttl_seconds = ARGV[1]
+
+local json = redis.call('GET', session_key)
 if not json then
   return {}
 end
-local remaining = redis.call('PTTL', KEYS[1])
-if remaining == -1 then
-  redis.call('EXPIRE', KEYS[1], ARGV[1])
-  remaining = ARGV[1] * 1000
+local remaining_ms = redis.call('PTTL', session_key)
+if remaining_ms == -1 then
+  redis.call('EXPIRE', session_key, default_ttl_seconds)
+  remaining_ms = default_ttl_seconds * 1000
 end
-return { json, remaining }
+return { json, remaining_ms }

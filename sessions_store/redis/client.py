@@ -1,15 +1,14 @@
-"""The way to Redis: one client, our scripts, redis-py's errors turned into ours.
+"""The Redis client: timeouts, at most one retry, scripts, and our errors in place of redis-py's.
 
 Timeouts and retries are explicit, because redis-py's own defaults (5 s, ten retries, timeouts
 included) stall a request for a minute and repeat a write whose reply was only slow. Here a command
-is repeated once, only where the connection broke, and only if it carries a handle under which it
-counts once. docs/decisions/0003-timeouts-and-retries.md has the figures.
+is sent again at most once, and only where the connection broke: if it never left this process, or
+if its caller says that it is ``repeatable``. docs/decisions/0003-timeouts-and-retries.md has the
+figures.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import Any, Self, TypeVar
 
 import redis
@@ -20,6 +19,7 @@ from redis.retry import Retry
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis import deadline
 from sessions_store.redis.circuit_breaker import CircuitBreaker
+from sessions_store.redis.script import Argument, Script
 
 CONNECT_TIMEOUT_SECONDS = 0.5
 COMMAND_TIMEOUT_SECONDS = 0.7
@@ -27,8 +27,10 @@ DEFAULT_MAX_WAITING = 64
 SCAN_COUNT = 500
 """Keys that one step of a SCAN looks at: some tenths of a millisecond of the server's time."""
 
-Argument = str | bytes | int
-ScriptCall = Callable[[Sequence[str], Sequence[Argument]], Any]
+Command = Sequence[Argument]
+"""A command as one types it, such as ``("ZADD", key, score, member)``."""
+
+ScriptCall = Callable[..., Any]
 T = TypeVar("T")
 
 
@@ -39,7 +41,7 @@ def connection_options() -> dict[str, Any]:
         "socket_timeout": COMMAND_TIMEOUT_SECONDS,
         # StoreClient repeats what may be repeated.
         "retry": Retry(NoBackoff(), 0),
-        # RESP2 and no introduction: a new connection costs no round trips of its own.
+        # RESP2 and no CLIENT SETINFO: a new connection costs no round trips of its own.
         "protocol": 2,
         "driver_info": None,
     }
@@ -61,7 +63,7 @@ class StoreClient:
     Args:
         redis_client: made with ``connection_options()``.
         max_waiting: commands that may wait for Redis at the same time; fewer than the threads of
-            the process, so that some are left for requests that need no store.
+            the process, so that some are left for requests that need no Redis.
     """
 
     def __init__(self, redis_client: "redis.Redis", max_waiting: int = DEFAULT_MAX_WAITING) -> None:
@@ -73,7 +75,7 @@ class StoreClient:
         """Return a client for ``redis://``, ``rediss://`` or ``unix://``, with our timeouts.
 
         Raises:
-            ValueError: no such URL, or an option in it that there is not or that changes replies.
+            ValueError: another URL, or one with an option that is unknown or changes replies.
         """
         try:
             client = redis.Redis.from_url(url, **connection_options())
@@ -81,71 +83,71 @@ class StoreClient:
             pool = client.connection_pool
             pool.connection_class(**pool.connection_kwargs)
         except (TypeError, ValueError, redis.RedisError):
-            raise ValueError("no URL of a Redis server") from None
+            raise ValueError("not the URL of a Redis server") from None
         if client.get_encoder().decode_responses:
             raise ValueError("replies are needed as bytes")
         return cls(client)
 
-    def call(self, command: Callable[["redis.Redis"], T], *, repeatable: bool = True) -> T:
+    def call(self, command: Callable[["redis.Redis"], T], *, repeatable: bool = False) -> T:
         """Return what ``command`` returns when it is given the client.
 
         Args:
-            repeatable: whether ``command`` may be sent again where the connection broke before its
-                reply came, because a second time does not count.
+            command: sends one command or one transaction.
+            repeatable: whether it may be sent again where the connection broke afterwards: it
+                reads, or a second time has the effect and the result of the first.
 
         Raises:
             StoreUnavailableError: refused, timed out, broken off, loading, read-only, out of
-                memory, or any other error that Redis answers.
+                memory, or any other error that Redis replies.
             WrongTypeError: a key holds another type than the command is for.
         """
-        # Errors of redis-py are raised anew without their context: its texts quote arguments, and
+        # Errors of redis-py are replaced without their context: their texts quote arguments, and
         # so people's words and credentials.
         deadline.check()
-        self._breaker.enter()
+        self._breaker.acquire()
         try:
             try:
                 result = command(self._redis)
-            except redis.ConnectionError:
-                if not repeatable:
+            except redis.ConnectionError as error:
+                if not repeatable and not _was_never_sent(error):
                     raise
                 deadline.check()
                 result = command(self._redis)
         except redis.TimeoutError as error:
-            self._breaker.timed_out()
+            self._breaker.record_timeout()
             raise StoreUnavailableError(type(error).__name__) from None
         except redis.RedisError as error:
-            self._breaker.answered()
+            self._breaker.record_reply()
             if isinstance(error, NoScriptError):
                 raise _UnknownScriptError from None
-            if str(error).startswith("WRONGTYPE"):
+            if _is_wrong_type(error):
                 raise WrongTypeError from None
             raise StoreUnavailableError(type(error).__name__) from None
         finally:
-            self._breaker.leave()
-        self._breaker.answered()
+            self._breaker.release()
+        self._breaker.record_reply()
         return result
 
-    def script(self, package: str, *names: str, repeatable: bool = True) -> ScriptCall:
-        """Return a callable ``(keys, args)`` that runs ``lua/<name>.lua`` of ``package``.
+    def script(self, package: str, name: str, *, repeatable: bool = False) -> ScriptCall:
+        """Return a function that runs the script ``lua/<name>.lua`` of ``package``.
 
-        Several names are joined in their order into one script. It is sent by its digest, and
-        whole where the server does not know it (a restart, ``SCRIPT FLUSH``), which makes it known.
+        It takes the script's keys and arguments by their names (see ``script.py``). The script is
+        sent by its digest, and whole where the server does not know it (a restart, ``SCRIPT
+        FLUSH``), which makes it known.
         """
-        source = "\n".join(
-            files(package).joinpath("lua", f"{name}.lua").read_text("utf-8") for name in names
-        )
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        script = Script(package, name)
 
-        def run(keys: Sequence[str], args: Sequence[Argument]) -> Any:
-            count = len(keys)
+        def run(**named: Argument | Sequence[Argument]) -> Any:
+            key_count, values = script.arrange(named)
             try:
                 return self.call(
-                    lambda client: client.evalsha(digest, count, *keys, *args),
+                    lambda client: client.evalsha(script.digest, key_count, *values),
                     repeatable=repeatable,
                 )
             except _UnknownScriptError:
                 return self.call(
-                    lambda client: client.eval(source, count, *keys, *args), repeatable=repeatable
+                    lambda client: client.eval(script.source, key_count, *values),
+                    repeatable=repeatable,
                 )
 
         return run
@@ -159,19 +161,43 @@ class StoreClient:
 
     def get(self, key: str) -> bytes | None:
         """Return the string at ``key``."""
-        value: bytes | None = self.call(lambda client: client.get(key))  # type: ignore[assignment]  # bytes: nothing is decoded
+        value: bytes | None = self.call(lambda client: client.get(key), repeatable=True)  # type: ignore[assignment]  # bytes: nothing is decoded
         return value
 
     def exist(self, keys: Sequence[str]) -> Sequence[bool]:
-        """Return for each key whether it exists, in one round trip."""
+        """Return for each key whether it exists."""
+        return [bool(count) for count in self.read_many([("EXISTS", key) for key in keys])]
 
-        def ask(client: "redis.Redis") -> Sequence[bool]:
-            pipeline = client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.exists(key)
-            return [bool(count) for count in pipeline.execute()]
+    def read_many(self, commands: Sequence[Command], *, one_moment: bool = False) -> Sequence[Any]:
+        """Return the replies to commands that only read, in one round trip.
 
-        return self.call(ask)
+        A ``WrongTypeError`` takes the place of a reply where a key holds another type.
+
+        Args:
+            one_moment: whether to read as of the same moment; the keys must then be on one server.
+        """
+
+        def read(client: "redis.Redis") -> Sequence[Any]:
+            replies = _pipeline(client, commands, transaction=one_moment).execute(False)
+            return [_reply_or_wrong_type(one) for one in replies]
+
+        return self.call(read, repeatable=True) if commands else []
+
+    def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
+        """Return the replies to commands that are run as one transaction, in one round trip."""
+        return self.call(
+            lambda client: _pipeline(client, commands, transaction=True).execute(),
+            repeatable=repeatable,
+        )
+
+    def info(self) -> dict[str, Any]:
+        """Return what the server reports about itself (INFO)."""
+        reply: dict[str, Any] = self.call(lambda client: client.info(), repeatable=True)
+        return reply
+
+    def ping(self) -> None:
+        """Raise ``StoreUnavailableError`` unless Redis replies."""
+        self.call(lambda client: client.ping(), repeatable=True)
 
     def scan(self, pattern: str) -> Iterator[Sequence[str]]:
         """Yield the keys that match, in batches; a key may come twice, as SCAN allows."""
@@ -191,21 +217,38 @@ class StoreClient:
     def _scan(self, step: Callable[[int, "redis.Redis"], Any]) -> Iterator[Sequence[Any]]:
         cursor = 0
         while True:
-            cursor, found = self.call(partial(step, cursor))
+            cursor, found = self.call(partial(step, cursor), repeatable=True)
             yield found
             if cursor == 0:
                 return
 
-    def info(self) -> dict[str, Any]:
-        """Return what the server says of itself (INFO)."""
-        answer: dict[str, Any] = self.call(lambda client: client.info())
-        return answer
 
-    def ping(self) -> None:
-        """Raise ``StoreUnavailableError`` unless Redis answers."""
-        self.call(lambda client: client.ping())
+def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction: bool) -> Any:
+    pipeline = client.pipeline(transaction=transaction)
+    for command in commands:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
+    return pipeline
+
+
+def _was_never_sent(error: redis.ConnectionError) -> bool:
+    # No connection, no socket, or an error of writing: Redis runs no command, and no transaction,
+    # that has not arrived whole.
+    unsent = (ConnectionRefusedError, FileNotFoundError, BrokenPipeError)
+    return isinstance(error.__context__, unsent)
+
+
+def _is_wrong_type(error: Exception) -> bool:
+    return str(error).startswith("WRONGTYPE")
+
+
+def _reply_or_wrong_type(reply: Any) -> Any:
+    if not isinstance(reply, Exception):
+        return reply
+    if _is_wrong_type(reply):
+        return WrongTypeError()
+    raise reply
 
 
 def _readable(names: Sequence[bytes]) -> Sequence[str]:
-    # What is not UTF-8 is no key of ours, but it can stand among them and be told of.
+    # A key that is not UTF-8 is none of ours, but it can be found among them, and be reported.
     return [name.decode("utf-8", "backslashreplace") for name in names]

@@ -1,4 +1,4 @@
-"""The time that one request may spend on Redis, however many commands it takes."""
+"""The time that one request may spend on Redis, however many commands it sends."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ import time
 from sessions_store.errors import StoreUnavailableError
 
 LAST_COMMAND_SECONDS = 1.2
-"""After this long no further command is begun, nor one sent again whose connection broke. One takes
-1.2 s at the most: to connect, and to wait for the reply."""
+"""Later than this after its begin, a request sends no further command and repeats none. One command
+takes 1.2 s at most: to connect, and to wait for the reply."""
 
 _this_thread = threading.local()
 
 
 def begin() -> None:
-    """Start the clock for what this thread sends from now on; ``end`` stops it."""
+    """Start the clock for the commands that this thread sends from now on; ``end`` stops it."""
     _this_thread.began = time.monotonic()
 
 
@@ -22,7 +22,7 @@ def end() -> None:
 
 
 def check() -> None:
-    """Raise ``StoreUnavailableError`` if it is too late to begin another command."""
+    """Raise ``StoreUnavailableError`` if it is too late to send another command."""
     began = getattr(_this_thread, "began", None)
     if began is not None and time.monotonic() - began > LAST_COMMAND_SECONDS:
-        raise StoreUnavailableError("too slow")
+        raise StoreUnavailableError("deadline of the request")

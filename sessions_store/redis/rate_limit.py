@@ -1,4 +1,4 @@
-"""How often a client may do something: exact, because the count is one atomic step in Redis."""
+"""Rate limits that hold exactly under concurrency: counting is one atomic step in Redis."""
 
 import time
 
@@ -8,20 +8,20 @@ from limits.strategies import MovingWindowRateLimiter
 
 from sessions_store.redis.client import StoreClient
 
-_MOST = 10**9
-"""Uses, and seconds."""
+_MAX_USES = 10**9
+_MAX_SECONDS = 10**9
 
 
 class RateLimiter:
     """A moving window for each client, whichever process and thread it comes through.
 
     Args:
-        store: the way to Redis.
+        store: the Redis client.
         name: what is limited; part of the key ``elevenlabs:limit/<name>/<client>/…``.
         rate: such as ``60/minute``.
 
     Raises:
-        ValueError: ``rate`` is no rate.
+        ValueError: ``rate`` is not a rate.
     """
 
     def __init__(self, store: StoreClient, name: str, rate: str) -> None:
@@ -39,13 +39,15 @@ class RateLimiter:
         """Count one use by ``client`` and return 0, or, if it has none left, the seconds to wait.
 
         Raises:
-            StoreUnavailableError: Redis does not answer.
+            StoreUnavailableError: Redis is unavailable, or the connection broke before its reply:
+                whether the use was counted is then unknown.
         """
-        # Where the connection broke before the reply, one use may count twice: better than a 503.
+        # Not repeatable: after a lost reply, the second attempt would count the use once more.
         if self._store.call(lambda _: self._limiter.hit(self._rate, self._name, client)):
             return 0.0
         window = self._store.call(
-            lambda _: self._limiter.get_window_stats(self._rate, self._name, client)
+            lambda _: self._limiter.get_window_stats(self._rate, self._name, client),
+            repeatable=True,  # reads
         )
         return max(1.0, window.reset_time - time.time())
 
@@ -54,7 +56,7 @@ def parse_rate(rate: str) -> RateLimitItem:
     """Return the rate in a text such as ``60/min`` or ``10 per 5 seconds``.
 
     Raises:
-        ValueError: it is none, allows nothing, or counts or lasts too long to be counted.
+        ValueError: not a rate, or one whose uses or seconds are 0 or over 10**9.
     """
     # The library knows minute, hour, second and day, not their usual short forms.
     words = {"/min": "/minute", "/sec": "/second", "/s": "/second", "/m": "/minute", "/h": "/hour"}
@@ -63,6 +65,6 @@ def parse_rate(rate: str) -> RateLimitItem:
             rate = rate.removesuffix(short) + long
             break
     item = parse(rate)
-    if not 1 <= item.amount <= _MOST or not 1 <= item.get_expiry() <= _MOST:
+    if not (1 <= item.amount <= _MAX_USES and 1 <= item.get_expiry() <= _MAX_SECONDS):
         raise ValueError("out of range")
     return item

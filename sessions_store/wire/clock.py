@@ -1,4 +1,4 @@
-"""Time as it is kept: milliseconds since 1970 in Redis, ISO 8601 UTC with ``Z`` on the wire."""
+"""Times: milliseconds since 1970 in Redis, ISO 8601 UTC with ``Z`` in JSON."""
 
 import time
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ def now_ms() -> int:
 
 
 LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, after which there are no ISO 8601 dates."""
+"""The last millisecond of the year 9999, after which there are no ISO 8601 dates."""
 
 
 def iso_from_ms(milliseconds: int) -> str:

@@ -1,4 +1,4 @@
-"""What a field on the wire can be: ids, times, texts, clients' own objects; their limits."""
+"""The types of fields: ids, times, texts and clients' own objects, with their limits."""
 
 import re
 from typing import Annotated, Any
@@ -11,24 +11,26 @@ from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, ms_from_iso
 from sessions_store.wire.model import STORED
 
+MAX_ID_CHARACTERS = 128
 MAX_TEXT_CHARACTERS = 64 * 1024
 MAX_OBJECT_BYTES = 16 * 1024
 MAX_OBJECT_DEPTH = 32
 
-CONVERSATION_ID_RULE = (
-    "conversationId must be 1 to 128 of A-Z a-z 0-9 . _ -, start with a letter or digit, "
-    "and not be one of: list, new, ws"
-)
 RESERVED_IDS = frozenset({"list", "new", "ws"})
-_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+"""Words of the routes' paths."""
+CONVERSATION_ID_RULE = (
+    f"conversationId must be 1 to {MAX_ID_CHARACTERS} of A-Z a-z 0-9 . _ -, start with a letter "
+    f"or digit, and not be one of: {', '.join(sorted(RESERVED_IDS))}"
+)
+_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID_CHARACTERS - 1}}}$"
 _is_id = re.compile(_ID_PATTERN.replace("$", r"\Z")).match
 
 
 def check_conversation_id(value: str) -> str:
-    """Return ``value`` if it can be a conversation's id.
+    """Return ``value`` if it is a valid conversation id.
 
     Raises:
-        InvalidRequestError: other characters, too long, or a word that the routes use.
+        InvalidRequestError: other characters, too long, or one of ``RESERVED_IDS``.
     """
     if _is_id(value) and value not in RESERVED_IDS:
         return value
@@ -57,14 +59,11 @@ def _as_bounded_object(value: dict[str, Any], info: ValidationInfo) -> dict[str,
     if info.context is STORED:
         return value
     try:
-        size = len(json_codec.encode(value))
+        excess = json_codec.excess(value, MAX_OBJECT_BYTES, MAX_OBJECT_DEPTH)
     except json_codec.InvalidJsonError as error:
         raise PydanticCustomError("json", "cannot be JSON: {why}", {"why": str(error)}) from None
-    # A level takes two bytes at least: most objects are too short to be too deep.
-    if size > 2 * MAX_OBJECT_DEPTH and json_codec.depth(value) > MAX_OBJECT_DEPTH:
-        raise PydanticCustomError("object_depth", "must not be nested more than 32 levels deep")
-    if size > MAX_OBJECT_BYTES:
-        raise PydanticCustomError("object_size", "must not be larger than 16 KiB as JSON")
+    if excess:
+        raise PydanticCustomError("object_excess", "{excess}", {"excess": excess})
     return value
 
 
@@ -81,16 +80,19 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 # Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
-# looks for that where a string has a constraint, be it an empty one.
+# checks for that where a string has a constraint, even an empty one.
 Text = Annotated[str, StringConstraints(min_length=0), WithJsonSchema({"type": "string"})]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 UrlText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)]
 BoundedObject = Annotated[dict[str, Any], AfterValidator(_as_bounded_object)]
-"""A client's own object: at most 16 KiB as JSON and 32 levels; its keys are never touched."""
+"""A client's own object, within ``MAX_OBJECT_BYTES`` as JSON and ``MAX_OBJECT_DEPTH`` levels; its
+keys are never changed."""
 
 
 def stored_timestamp(value: object) -> str | None:
-    """Return the time that an older writer kept as ISO 8601 (UTC where it has no offset) or as ms.
+    """Return, as ISO 8601, a time that an older writer may have stored in another form.
+
+    That is ISO 8601 (UTC where it has no offset) or a number of milliseconds since 1970.
 
     Raises:
         ValueError: neither.

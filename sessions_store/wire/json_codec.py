@@ -1,15 +1,15 @@
-"""JSON in and out without loss: what a client sent is what it gets back.
+"""JSON without loss: a client gets back what it sent.
 
-Python's own ``json`` reads what is kept, because it holds integers of any size; orjson, several
-times faster, turns them into floats. orjson writes, where that makes no difference.
+Python's own ``json`` decodes, because it keeps integers of any size; orjson, several times faster,
+turns large ones into floats. orjson encodes, where that makes no difference.
 
 Decisions for what RFC 8259 leaves open, each an ``InvalidJsonError`` rather than a silent change:
 
-* a key that stands twice in one object (most parsers drop the first);
+* the same key twice in one object (most parsers drop the first);
 * ``NaN``, ``Infinity`` and numbers beyond a double, such as ``1e999``;
 * a lone surrogate (``"\\ud800"``), which has no UTF-8;
 * text that is not UTF-8, or that starts with a byte order mark;
-* more nesting than Python's parser follows (about 1,000 levels), integers over 4,300 digits.
+* more nesting than Python's parser can read (about 1,000 levels), integers over 4,300 digits.
 
 Numbers with a fraction or an exponent are IEEE 754 doubles, as in every JavaScript client.
 """
@@ -22,20 +22,20 @@ import orjson
 
 
 class InvalidJsonError(ValueError):
-    """Text that is not JSON, or JSON that cannot be kept as it is. Never quotes the text."""
+    """Text that is not JSON, or JSON that cannot be kept unchanged. Never quotes the text."""
 
 
 def decode(raw: bytes | str) -> Any:
-    """Return the value that ``raw`` holds.
+    """Return the value of ``raw``.
 
     Raises:
-        InvalidJsonError: see the module's list.
+        InvalidJsonError: for the reasons listed above.
     """
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8")
         value = _decoder.decode(text)
         if "\\u" in text:
-            # Only an escape can smuggle in a lone surrogate: decoding UTF-8 refuses a bare one.
+            # Only an escape can bring in a lone surrogate: decoding UTF-8 refuses a bare one.
             encode(value)
     except InvalidJsonError:
         raise
@@ -51,33 +51,33 @@ def decode(raw: bytes | str) -> Any:
 
 
 def decode_lossy(raw: bytes) -> Any:
-    """Return what ``raw`` holds for a look at its shape; large integers come out as floats.
+    """Return the value of ``raw`` to check its shape; large integers become floats.
 
     Raises:
-        InvalidJsonError: no JSON.
+        InvalidJsonError: not JSON.
     """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return decode(raw)  # a number that is too large for orjson, or no JSON indeed
+        return decode(raw)  # a number that is too large for orjson, or not JSON
 
 
 def encode(value: Any) -> bytes:
     """Return ``value`` as compact UTF-8 JSON, keys in their order.
 
     Raises:
-        InvalidJsonError: the value has no JSON (NaN, a lone surrogate, a Python object).
+        InvalidJsonError: it cannot be JSON (NaN, a lone surrogate, a Python object).
     """
     try:
         raw = orjson.dumps(value, option=_NOTHING_BUT_JSON)
     except orjson.JSONEncodeError:
-        return _encode(_encoder, value)  # an integer beyond 64 bits, or what has no JSON indeed
+        return _encode(_encoder, value)  # an integer beyond 64 bits, or what cannot be JSON
     # orjson writes null for NaN, where json raises.
     return _encode(_encoder, value) if b"null" in raw else raw
 
 
 def canonical(value: Any) -> bytes:
-    """Return ``value`` as JSON with sorted keys: equal bytes for what is equal as JSON."""
+    """Return ``value`` as JSON with sorted keys: the same bytes for equal JSON values."""
     return _encode(_canonical_encoder, value)
 
 
@@ -89,12 +89,27 @@ def _encode(encoder: json.JSONEncoder, value: Any) -> bytes:
     except RecursionError:
         raise InvalidJsonError("it is nested too deeply") from None
     except (TypeError, ValueError) as error:
-        # json's texts name a Python type or quote a number.
+        # json's own texts name a Python type or quote a number.
         raise InvalidJsonError(f"a value has no JSON ({type(error).__name__})") from None
 
 
+def excess(value: Any, max_bytes: int, max_depth: int) -> str:
+    """Return the limit that ``value`` exceeds as JSON, as the end of a sentence; empty if none.
+
+    Raises:
+        InvalidJsonError: it cannot be JSON.
+    """
+    size = len(encode(value))
+    if size > max_bytes:
+        return f"must not be larger than {max_bytes // 1024} KiB as JSON"
+    # A level takes two bytes at least: most values are too short to be too deep.
+    if size > 2 * max_depth and depth(value) > max_depth:
+        return f"must not be nested more than {max_depth} levels deep"
+    return ""
+
+
 def depth(value: Any) -> int:
-    """Return how many levels of objects and arrays ``value`` has; a plain value has none."""
+    """Return how many levels of objects and arrays ``value`` has; a string or number has none."""
     deepest = 0
     pending = [(value, 0)]
     while pending:

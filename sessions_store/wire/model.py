@@ -1,4 +1,4 @@
-"""What every type on the wire is made of: names, limits, ids, times, clients' own objects."""
+"""The base class of every type that is sent or stored as JSON."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
@@ -13,17 +13,16 @@ from pydantic.alias_generators import to_camel
 from sessions_store.errors import InvalidRequestError
 
 SCHEMA_VERSION = 1
-"""Written into every record; docs/decisions/ has the rule for raising it."""
-
+"""Written into every record; docs/decisions/0004-record-versions.md has the rule for raising it."""
 
 STORED = object()
-"""The validation context of what stands in Redis already: its shape is checked, limits are not."""
+"""The validation context of stored records: their shape is checked, limits are not."""
 
 
 class WireModel(BaseModel):
     """A type of the API: snake_case in Python, camelCase in JSON.
 
-    An optional field without a value is left out of an answer; a request may send ``null`` for it.
+    An optional field without a value is left out of a response; a request may send ``null``.
     """
 
     model_config = ConfigDict(
@@ -50,10 +49,10 @@ class WireModel(BaseModel):
 
     @classmethod
     def parse(cls, data: object) -> Self:
-        """Return the request that ``data`` holds.
+        """Return the instance that ``data``, decoded JSON of a request, describes.
 
         Raises:
-            InvalidRequestError: naming each field and what is allowed.
+            InvalidRequestError: names each invalid field and what is allowed.
         """
         try:
             return cls.model_validate(data, by_name=False)
@@ -61,14 +60,14 @@ class WireModel(BaseModel):
             raise _invalid_request(error) from None
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON object; clients' own objects in it are passed on untouched."""
+        """Return the JSON object; clients' own objects in it are unchanged."""
         values = self.__dict__
         return {
             alias: value for name, alias in self._wire_names if (value := values[name]) is not None
         }
 
 
-# Sentences for people, in place of pydantic's, which speak of Python's types.
+# Sentences for people, in place of pydantic's, which name Python's types.
 _SENTENCES = {
     "missing": "{field} is required",
     "extra_forbidden": "{field} is not known here",

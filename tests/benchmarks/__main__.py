@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import Progress
 
-from config.env import PROJECT_DIR
+from config.environment import PROJECT_DIR
+from config.memory import restart_with_glibc_variables
 from tests.benchmarks import direct, over_http, ratios, report
 from tests.benchmarks.cases import Case, cases, prepare
 from tests.benchmarks.load import Load
@@ -110,5 +111,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    restart_with_glibc_variables()  # as manage.py does
     os.chdir(PROJECT_DIR)
     sys.exit(main())

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from agent_conversations.store import keys
 from sessions_store.types import AgentSession
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
+from sessions_store.wire.model import SCHEMA_VERSION
 from tests.benchmarks.plain_way import PlainConversations
 from tests.benchmarks.workplace import API, MESSAGE, Workplace
 
@@ -54,15 +58,36 @@ def cases(place: Workplace) -> list[Case]:
     plain = PlainConversations(place.redis)
     numbers = iter(range(10**9))
 
+    script = partial(place.store.script, "agent_conversations.store")
+    read_script, append_script = script("read_conversation"), script("append_message")
+    create_script = script("create_conversation")
+
+    def common(conversation_id: str) -> dict[str, Any]:
+        """Return what every script on a conversation is given."""
+        names = ("record_key", "messages_key", "message_ids_key")
+        return {
+            **dict(zip(names, keys.record_keys(conversation_id), strict=True)),
+            "index_keys": keys.INDEX_KEYS,
+            "conversation_id": conversation_id,
+            "now_ms": now_ms(),
+            "retention_ms": 0,
+            "schema_version": SCHEMA_VERSION,
+        }
+
     def read(size: int) -> Action:
-        return lambda: conversations._read(*conversations._call_of(f"bench-{size}"))
+        return lambda: read_script(**common(f"bench-{size}"))
 
     def append(size: int) -> Action:
         def call() -> object:
             message_id = f"msg-{place.name}-{next(numbers):013d}"
             wire = MESSAGE.to_wire() | {"messageId": message_id, "timestamp": iso_from_ms(now_ms())}
-            arguments = (message_id, json_codec.encode(wire), "0123456789abcdef", 10**9)
-            return conversations._append(*conversations._call_of(f"bench-{size}", *arguments))
+            return append_script(
+                **common(f"bench-{size}"),
+                message_id=message_id,
+                message_json=json_codec.encode(wire),
+                revision="0123456789abcdef",
+                max_messages=10**9,
+            )
 
         return call
 
@@ -71,7 +96,7 @@ def cases(place: Workplace) -> list[Case]:
         fields = ("createdAt", now, "lastAccessedAt", now, "schemaVersion", 1)
         more = ("revision", "0123456789abcdef", "requestDigest", "0" * 32, "agentId", "agent_1")
         conversation_id = f"agent-{place.name}-{next(numbers):012d}"
-        return conversations._create(*conversations._call_of(conversation_id, *fields, *more))
+        return create_script(**common(conversation_id), fields=[*fields, *more])
 
     session = AgentSession.from_registration(SESSION)
     stored = json_codec.encode(

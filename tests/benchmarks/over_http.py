@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from config.env import PROJECT_DIR
+from config.environment import PROJECT_DIR
 from tests.benchmarks.cases import Case
 from tests.benchmarks.load import Load
 

@@ -15,7 +15,6 @@ from redis import Redis
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
-from config.memory import keep_freed_memory
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient, connection_options
 from sessions_store.repository import SessionRepository
@@ -156,5 +155,4 @@ def django_application(url: str, folder: str) -> Any:
     )
     from config.wsgi import application  # noqa: PLC0415  # it reads the environment just set
 
-    keep_freed_memory()  # as a worker does
     return application

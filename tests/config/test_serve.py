@@ -13,8 +13,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from pytest_django.fixtures import Settings
 
-from config.env import PROJECT_DIR, read_environment
+from config.environment import PROJECT_DIR, read_environment
 from config.management.commands.serve import check_access
 
 API = "/agent-conversations/api"
@@ -130,7 +131,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         service.end()
 
 
-def test_it_says_what_runs_where(start: Callable[..., Service]) -> None:
+def test_serve_prints_where_everything_is(start: Callable[..., Service]) -> None:
     service = start().until_up()
 
     said = service.output.read_text()
@@ -141,7 +142,7 @@ def test_it_says_what_runs_where(start: Callable[..., Service]) -> None:
     assert "Feature flag      on" in said
 
 
-def test_what_was_written_is_there_after_a_stop_and_a_start(start: Callable[..., Service]) -> None:
+def test_data_survives_a_stop_and_a_start(start: Callable[..., Service]) -> None:
     first = start().until_up()
     first.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
     first.request("POST", f"{API}/c-1/message", b'{"role": "user", "content": "kept"}')
@@ -155,7 +156,7 @@ def test_what_was_written_is_there_after_a_stop_and_a_start(start: Callable[...,
     assert [message["content"] for message in json.loads(body)["messages"]] == ["kept"]
 
 
-def test_killed_it_leaves_no_process_behind_and_starts_again(
+def test_killed_service_leaves_no_process_and_starts_again(
     start: Callable[..., Service],
 ) -> None:
     service = start(WORKERS="2").until_up()
@@ -170,7 +171,7 @@ def test_killed_it_leaves_no_process_behind_and_starts_again(
     assert start().until_up().request("GET", f"{API}/c-1")[0] == 200
 
 
-def test_the_bundled_server_is_started_again_when_it_alone_is_killed(
+def test_killed_bundled_server_is_started_again(
     start: Callable[..., Service],
 ) -> None:
     service = start().until_up()
@@ -187,7 +188,7 @@ def test_the_bundled_server_is_started_again_when_it_alone_is_killed(
     assert children_of(service.process.pid) == []
 
 
-def test_a_second_service_on_the_same_data_is_refused(start: Callable[..., Service]) -> None:
+def test_second_service_on_the_same_data_is_refused(start: Callable[..., Service]) -> None:
     start().until_up()
 
     second = start()
@@ -197,7 +198,7 @@ def test_a_second_service_on_the_same_data_is_refused(start: Callable[..., Servi
     assert "Another service runs on" in second.output.read_text()
 
 
-def test_a_port_in_use_is_told_in_a_sentence(start: Callable[..., Service]) -> None:
+def test_port_in_use_is_reported_in_a_sentence(start: Callable[..., Service]) -> None:
     first = start().until_up()
 
     second = start(PORT=str(first.port), REDIS_URL="redis://127.0.0.1:1/0")
@@ -210,7 +211,7 @@ def test_a_port_in_use_is_told_in_a_sentence(start: Callable[..., Service]) -> N
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # nothing listens on it: the service is to refuse
 
 
-def test_it_does_not_open_to_a_network_by_itself(start: Callable[..., Service]) -> None:
+def test_open_service_does_not_listen_beyond_loopback(start: Callable[..., Service]) -> None:
     service = start(HOST=ANY_ADDRESS)
     service.process.wait(30)
 
@@ -218,14 +219,14 @@ def test_it_does_not_open_to_a_network_by_itself(start: Callable[..., Service]) 
     assert "without API_TOKENS" in service.output.read_text()
 
 
-def test_it_listens_on_an_address_that_is_given_by_its_name(start: Callable[..., Service]) -> None:
+def test_host_may_be_a_name(start: Callable[..., Service]) -> None:
     service = start(HOST="localhost").until_up()
 
     assert service.request("GET", f"{API}/list")[0] == 200
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b", "a%41b", "a b", "a\nb"], ids=ascii)
-def test_its_data_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+def test_data_dir_may_have_any_name(tmp_path: Path, name: str) -> None:
     service = Service(tmp_path / name)
     try:
         service.until_up()
@@ -246,15 +247,16 @@ def test_its_data_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> 
     ],
     ids=str,
 )
-def test_it_does_so_on_purpose(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
-    for name, value in {
-        "HOST": ANY_ADDRESS,
-        "ELEVENLABS_AGENT_ENABLED": "true",
-        **variables,
-    }.items():
+def test_access_check_accepts_these_settings(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, variables: dict[str, str]
+) -> None:
+    for name, value in {"HOST": ANY_ADDRESS, **variables}.items():
         monkeypatch.setenv(name, value)
+    environment = read_environment()
+    settings.API_TOKENS = environment.token_holders()
+    settings.ELEVENLABS_AGENT_ENABLED = variables.get("ELEVENLABS_AGENT_ENABLED") != "false"
 
-    check_access(read_environment())
+    check_access(environment)
 
 
 def test_credentials_of_the_redis_url_are_not_shown(start: Callable[..., Service]) -> None:
@@ -280,7 +282,9 @@ def test_idle_connections_keep_nobody_out(start: Callable[..., Service]) -> None
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_stops_it_and_all_that_it_started(start: Callable[..., Service], times: int) -> None:
+def test_ctrl_c_stops_the_service_and_its_children(
+    start: Callable[..., Service], times: int
+) -> None:
     # A terminal sends SIGINT to the whole group: to this process and, were they in it, its workers.
     service = start(WORKERS="2").until_up()
     workers = children_of(service.process.pid)
@@ -303,34 +307,64 @@ def test_workers_are_out_of_ctrl_cs_reach(start: Callable[..., Service]) -> None
     assert all(os.getpgid(pid) != os.getpgid(service.process.pid) for pid in workers)
 
 
-def test_a_redis_that_does_not_answer_is_told_at_the_start(start: Callable[..., Service]) -> None:
+def glibc_variables(pid: int) -> dict[str, str]:
+    """Return what a process had in its environment when it, or whoever forked it, was started."""
+    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if pair.startswith("MALLOC_"))
+
+
+@pytest.mark.parametrize("set_by_user", [{}, {"MALLOC_ARENA_MAX": "3"}], ids=str)
+def test_workers_start_with_glibcs_variables_unless_set(
+    start: Callable[..., Service], set_by_user: dict[str, str]
+) -> None:
+    service = start(**set_by_user).until_up()
+
+    workers = [pid for pid in children_of(service.process.pid) if name_of(pid) == "python"]
+
+    assert workers
+    for pid in workers:
+        assert glibc_variables(pid) == {
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": "4194304",
+            "MALLOC_TRIM_THRESHOLD_": "16777216",
+            **set_by_user,
+        }
+
+
+def test_unavailable_redis_is_reported_at_the_start(start: Callable[..., Service]) -> None:
     service = start(REDIS_URL="redis://127.0.0.1:1/0").until_up()
 
-    assert "Redis does not do its work (ConnectionError)" in service.output.read_text()
+    assert "Redis is unavailable (ConnectionError)" in service.output.read_text()
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "sentence"),
     [
-        ({"PORT": "99999"}, "PORT is not a whole number from 1 to 65535"),
-        ({"HOST": "nowhere.invalid", "API_TOKENS": "a:0123456789abcdef"}, "HOST is no address"),
+        ({"PORT": "99999"}, "PORT must be a whole number from 1 to 65535, not '99999'"),
+        (
+            {"HOST": "nowhere.invalid", "API_TOKENS": "a:0123456789abcdef"},
+            "HOST must be an address",
+        ),
         ({"DATA_DIR": "/dev/null/x"}, "/dev/null/x cannot be used"),
-        ({"API_TOKENS": "alice:"}, "API_TOKENS has an entry without a token"),
-        ({"REDIS_URL": "redis://127.0.0.1/0?foo=bar"}, "REDIS_URL is no URL"),
-        ({"REDIS_URL": "unix:///x.sock?db=abc"}, "REDIS_URL is no URL"),
-        ({"REDIS_URL": "rediss://127.0.0.1:1?ssl_cert_reqs=foo"}, "REDIS_URL is no URL"),
-        ({"CORS_ALLOWED_ORIGINS": "http://[a"}, "CORS_ALLOWED_ORIGINS has an entry"),
+        ({"API_TOKENS": "alice:"}, "Entry 1 of API_TOKENS must have a token"),
+        ({"REDIS_URL": "redis://127.0.0.1/0?foo=bar"}, "REDIS_URL must be the URL"),
+        ({"REDIS_URL": "unix:///x.sock?db=abc"}, "REDIS_URL must be the URL"),
+        ({"REDIS_URL": "rediss://127.0.0.1:1?ssl_cert_reqs=foo"}, "REDIS_URL must be the URL"),
+        (
+            {"CORS_ALLOWED_ORIGINS": "http://[a"},
+            "Entry 1 of CORS_ALLOWED_ORIGINS must be an origin",
+        ),
     ],
     ids=str,
 )
-def test_a_bad_setting_is_told_in_a_sentence(
-    start: Callable[..., Service], variables: dict[str, str], told: str
+def test_invalid_setting_is_reported_in_a_sentence(
+    start: Callable[..., Service], variables: dict[str, str], sentence: str
 ) -> None:
     service = start(**variables)
     service.process.wait(30)
 
     assert service.process.returncode == 1
-    assert told in service.output.read_text()
+    assert sentence in service.output.read_text()
     assert "Traceback" not in service.output.read_text()
 
 
@@ -342,7 +376,7 @@ def test_a_bad_setting_is_told_in_a_sentence(
         b"Transfer-Encoding: chunked\r\n\r\n",
     ],
 )
-def test_a_body_that_is_cut_off_creates_nothing(start: Callable[..., Service], sent: bytes) -> None:
+def test_truncated_body_creates_nothing(start: Callable[..., Service], sent: bytes) -> None:
     service = start().until_up()
     head = b"POST %b/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -456,13 +490,3 @@ def test_no_body_is_dropped_over_http2(start: Callable[..., Service]) -> None:
 
     assert received == b"", "the protocol is refused, so nothing claims to be created"
     assert json.loads(service.request("GET", f"{API}/list")[1])["conversations"] == []
-
-
-@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 2), (64, 4)])
-def test_there_are_as_many_workers_as_processors_but_not_too_many(
-    monkeypatch: pytest.MonkeyPatch, processors: int, workers: int
-) -> None:
-    monkeypatch.delenv("WORKERS", raising=False)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(processors), raising=False)
-
-    assert read_environment().workers == workers

@@ -44,7 +44,7 @@ class StoppingStore(StoreClient):
     stop_at = 0
     steps = 0
 
-    def call(self, command: "Callable[[Redis], T]", *, repeatable: bool = True) -> T:
+    def call(self, command: "Callable[[Redis], T]", *, repeatable: bool = False) -> T:
         self.steps += 1
         if self.steps == self.stop_at:
             os._exit(STOPPED)

@@ -22,6 +22,7 @@ from agent_conversations.errors import (
     PreconditionFailedError,
 )
 from agent_conversations.services import conversations
+from agent_conversations.store.records import StoredConversation
 from agent_conversations.types import (
     AgentConversation,
     AgentConversationCreated,
@@ -30,7 +31,6 @@ from agent_conversations.types import (
     ConversationListQuery,
     NewConversation,
     Pagination,
-    StoredConversation,
 )
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire.encoded import Encoded

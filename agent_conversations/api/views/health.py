@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.openapi.operations import error_responses, success_response
 from agent_conversations.services import server_problems
 from sessions_store.errors import StoreUnavailableError, WritesRefusedError
@@ -82,6 +83,8 @@ class HealthView(ReadyView):
 
 class IndexView(_OpenView):
     """A page to click through from."""
+
+    content_negotiation_class = FirstRenderer  # it exists in one form only
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What the commands that talk to Redis have in common."""
+"""The base class of the commands that use Redis, and their progress bar."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from sessions_store.redis.client import without_credentials
 
 
 class StoreCommand(BaseCommand):
-    """A command that says in a sentence when Redis does not answer."""
+    """A command that fails with a sentence, not a traceback, if Redis is unavailable."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -26,18 +26,18 @@ class StoreCommand(BaseCommand):
                 sys.stdout.flush()
         except StoreUnavailableError as error:
             raise CommandError(
-                f"Redis at {without_credentials(settings.REDIS_URL)} does not do its work "
+                f"Redis at {without_credentials(settings.REDIS_URL)} is unavailable "
                 f"({error.cause}). {self._what_to_do()}"
             ) from None
         except BrokenPipeError:
-            # Whoever read the output, such as head, has seen enough.
+            # The reader of the output, such as head, has ended.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
     @staticmethod
     def _what_to_do() -> str:
         if settings.ENVIRONMENT.redis_url:
-            return "Look at REDIS_URL: the address, the password, the number of the database."
+            return "Check REDIS_URL: the address, the password, the number of the database."
         return "Is the service running (make run), or should REDIS_URL be set?"
 
 
@@ -45,7 +45,7 @@ class StoreCommand(BaseCommand):
 def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error.
 
-    Yields a function that is told of each batch done; ``total`` may be a guess.
+    Yields a function to call with the size of each batch done; ``total`` may be a guess.
     """
     columns = (
         TextColumn("{task.description}"),

@@ -6,12 +6,12 @@ from agent_conversations.services import server_problems
 
 
 class Command(StoreCommand):
-    help = "Tells whether the Redis server is fit to keep conversations; exits with 1 if not."
+    help = "Checks the Redis server for problems, such as eviction; exits with 1 if it has any."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = server_problems()
-        for one in found:
-            self.stdout.write(f"{one.code}: {one.message}")
-        if found:
+        problems = server_problems()
+        for problem in problems:
+            self.stdout.write(f"{problem.code}: {problem.message}")
+        if problems:
             sys.exit(1)
-        self.stdout.write("The Redis server is fit to keep conversations.")
+        self.stdout.write("The Redis server has no problems.")

@@ -13,8 +13,8 @@ from sessions_store.redis.client import StoreClient, without_credentials
 
 class Command(StoreCommand):
     help = (
-        "Brings over the conversations of the earlier Node.js service. Its records stay; a "
-        "conversation that exists here is left alone, so the command may be repeated."
+        "Imports the conversations of the earlier Node.js service. Its records stay; a "
+        "conversation that exists here already is not changed, so the command may be repeated."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,13 +30,13 @@ class Command(StoreCommand):
             source = StoreClient.from_url(options["source"]) if options["source"] else store()
         except ValueError:
             raise CommandError(
-                "--source is no URL of a Redis server, such as redis://host:6379/0"
+                "--source must be the URL of a Redis server, such as redis://host:6379/0"
             ) from None
         try:
             source.ping()
         except StoreUnavailableError as error:
             where = without_credentials(options["source"] or settings.REDIS_URL)
-            raise CommandError(f"Redis at {where} does not do its work ({error.cause}).") from None
+            raise CommandError(f"Redis at {where} is unavailable ({error.cause}).") from None
         with progress("Conversations", None) as advance:
             try:
                 result = import_from_node(
@@ -48,10 +48,12 @@ class Command(StoreCommand):
                     dry_run=options["dry_run"],
                 )
             except WrongTypeError:
-                raise CommandError(f"--list-key {options['list_key']} is no set") from None
+                raise CommandError(
+                    f"--list-key must name a set; {options['list_key']} is not one"
+                ) from None
         verb = "would be imported" if options["dry_run"] else "imported"
         self.stdout.write(
-            f"{result.imported} {verb}, {result.present} here already, "
+            f"{result.imported} {verb}, {result.present} exist already, "
             f"{result.missing} listed without a record, {len(result.unreadable)} unreadable."
         )
         for conversation_id in result.unreadable:

@@ -8,15 +8,15 @@ from agent_conversations.store.maintenance import reindex
 class Command(StoreCommand):
     help = (
         "Rebuilds the list of conversations from their records, while the service runs. Also sets "
-        "every record's expiry anew: run it after changing CONVERSATION_RETENTION_SECONDS."
+        "every record's expiry: run it after a change of CONVERSATION_RETENTION_SECONDS."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with progress("Conversations", conversations().list(limit=1).total) as advance:
             result = reindex(conversations(), advance)
         self.stdout.write(
-            f"{result.listed} listed, {result.ghosts} entries without a record removed, "
+            f"{result.listed} listed, {result.orphans} entries without a record removed, "
             f"{len(result.unreadable)} unreadable."
         )
         if result.unreadable:
-            self.stdout.write("manage.py find_corrupt says why.")
+            self.stdout.write("Run manage.py find_corrupt for the reasons.")

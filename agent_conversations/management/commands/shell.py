@@ -9,10 +9,10 @@ from sessions_store.types import AgentSession
 
 
 class Command(shell.Command):
-    help = "Python, with sessions, conversations and their types at hand."
+    help = "Opens a Python shell with the repositories and their types."
 
     def get_namespace(self, **options: Any) -> dict[str, Any]:
-        """Return the names that the shell opens with."""
+        """Return the names that the shell defines."""
         if options.get("no_imports"):
             return {}
         if sys.stdin.isatty() and not options.get("command"):
@@ -20,8 +20,8 @@ class Command(shell.Command):
                 "sessions: get set touch delete    "
                 "conversations: create get list append_message list_messages update delete\n"
                 "types: AgentSession AgentMessage NewConversation ConversationChanges\n"
-                "A session's URL and payload are shown when asked for: "
-                "sessions.get(id).ws_url, .session_payload"
+                "A session's repr leaves out its credentials: ask for them by name, "
+                "sessions.get(id).ws_url or .session_payload"
             )
         return {
             "sessions": sessions(),

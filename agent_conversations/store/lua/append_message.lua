@@ -1,35 +1,73 @@
--- append_message(record, messages, ids[, index x 3]) -> { status, … }
--- Purpose: append a message once; its cost does not depend on how many there are.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5]  text   the message's id
--- ARGV[6]  bytes  the message's JSON
--- ARGV[7]  text   the revision that the conversation has with this message in it
--- ARGV[8]  count  the most messages that a conversation may have
--- Returns { 'appended', count, createdAt }; or, where the id is there already, { 'repeated', count,
--- createdAt, JSON, revision, lastAccessedAt } (the caller compares); or { 'full' }, or an obstacle.
-local obstacle, created, accessed, bytes = find_obstacle()
-if obstacle then
-  return obstacle
+-- Purpose: append a message once; the cost does not grow with the number of messages.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    now_ms           ms     since 1970
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    message_id       text
+-- ARGV[6]    message_json     bytes
+-- ARGV[7]    revision         text   of the conversation with this message in it
+-- ARGV[8]    max_messages     count  the most messages that a conversation may have
+--
+-- Returns { 'appended', created_at_ms, last_accessed_at_ms, count }; or, if a message has the id
+-- already, { 'repeated', created_at_ms, last_accessed_at_ms, count, its JSON, revision }, for the
+-- caller to compare; or { 'full' }; or a conflict (see includes/find_conflict.lua).
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local now_ms = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local message_id = ARGV[5]
+local message_json = ARGV[6]
+local revision = ARGV[7]
+local max_messages = ARGV[8]
+
+--- @include "find_conflict"
+--- @include "update_index_and_expiry"
+
+local conflict, created_at_ms, last_accessed_at_ms, message_bytes = find_conflict()
+if conflict then
+  return conflict
 end
-local count = redis.call('LLEN', KEYS[2])
-local is_full = count >= tonumber(ARGV[8])
--- The id first: a message that stood there without it would be appended again by a repetition.
-if is_full or redis.call('HSETNX', KEYS[3], ARGV[5], count) == 0 then
-  local position = redis.call('HGET', KEYS[3], ARGV[5])
+local count = redis.call('LLEN', messages_key)
+local is_full = count >= tonumber(max_messages)
+-- The id before the message: a message in the list without its id would be appended again by a
+-- repeated request.
+if is_full or redis.call('HSETNX', message_ids_key, message_id, count) == 0 then
+  local position = redis.call('HGET', message_ids_key, message_id)
   if not position then
     return { 'full' }
   end
-  -- A first attempt that failed in its middle may have left the list without it.
-  settle(created, accessed, count)
-  local message = redis.call('LINDEX', KEYS[2], position)
-  return { 'repeated', count, created, message, redis.call('HGET', KEYS[1], 'revision'), accessed }
+  -- A first attempt that failed halfway may not have updated the index.
+  update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
+  return {
+    'repeated',
+    created_at_ms,
+    last_accessed_at_ms,
+    count,
+    redis.call('LINDEX', messages_key, position),
+    redis.call('HGET', record_key, 'revision'),
+  }
 end
-local pushed = redis.pcall('RPUSH', KEYS[2], ARGV[6])
+local pushed = redis.pcall('RPUSH', messages_key, message_json)
 if type(pushed) == 'table' then
-  redis.call('HDEL', KEYS[3], ARGV[5])
+  redis.call('HDEL', message_ids_key, message_id)
   return pushed -- the server's error
 end
-bytes = string.format('%.0f', (tonumber(bytes) or 0) + #ARGV[6])
-redis.call('HSET', KEYS[1], 'lastAccessedAt', ARGV[2], 'revision', ARGV[7], 'messageBytes', bytes)
-settle(created, ARGV[2], pushed)
-return { 'appended', pushed, created }
+message_bytes = string.format('%.0f', (tonumber(message_bytes) or 0) + #message_json)
+redis.call(
+  'HSET', record_key,
+  'lastAccessedAt', now_ms,
+  'revision', revision,
+  'messageBytes', message_bytes
+)
+update_index_and_expiry(created_at_ms, now_ms, pushed)
+return { 'appended', created_at_ms, now_ms, pushed }

@@ -1,30 +1,49 @@
--- convert_conversation(record, messages, ids[, index x 3]) -> 1 | 0
--- Purpose: put a conversation that an older writer kept as one JSON string into today's layout, in
---          place of that string or, imported from another key, where nothing stands.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5]  bytes  the string that must stand at KEYS[1] still; empty: nothing may stand there. Else
---                 nothing is done, so that no writer's message is lost
--- ARGV[6]  count  of the values that make up the record
--- ARGV[7..]       field, value, field, value … of the record; then id, JSON, id, JSON … of the
---                 messages
--- Returns whether it was done.
-local kind = redis.call('TYPE', KEYS[1]).ok
-if ARGV[5] == '' then
+-- Purpose: store a conversation that an older writer kept as one JSON string in today's layout, in
+-- place of that string or, if imported from another key, where no conversation is stored.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    expected_json    bytes  the string that must still be stored, so that no message of
+--                                    another writer is lost; empty: nothing may be stored
+-- ARGV[4]    fields_count     count  of the values that make up the record
+-- ARGV[5..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
+--                                    JSON … of the messages
+--
+-- Returns 1 if it was stored, 0 if not.
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local retention_ms = ARGV[2]
+local expected_json = ARGV[3]
+local fields_count = ARGV[4]
+local contents = {} for i = 5, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
+
+--- @include "update_index_and_expiry"
+
+local kind = redis.call('TYPE', record_key).ok
+if expected_json == '' then
   if kind ~= 'none' then
     return 0
   end
-elseif kind ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[5] then
+elseif kind ~= 'string' or redis.call('GET', record_key) ~= expected_json then
   return 0
 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-local first_message = 7 + tonumber(ARGV[6])
-redis.call('HSET', KEYS[1], unpack(ARGV, 7, first_message - 1))
-local position = 0
-for argument = first_message, #ARGV, 2 do
-  redis.call('RPUSH', KEYS[2], ARGV[argument + 1])
-  redis.call('HSETNX', KEYS[3], ARGV[argument], position)
-  position = position + 1
+redis.call('DEL', record_key, messages_key, message_ids_key)
+local values = tonumber(fields_count)
+redis.call('HSET', record_key, unpack(contents, 1, values))
+local count = 0
+for i = values + 1, #contents, 2 do
+  redis.call('RPUSH', messages_key, contents[i + 1])
+  redis.call('HSETNX', message_ids_key, contents[i], count)
+  count = count + 1
 end
-local times = redis.call('HMGET', KEYS[1], 'createdAt', 'lastAccessedAt')
-settle(times[1], times[2], position)
+local times = redis.call('HMGET', record_key, 'createdAt', 'lastAccessedAt')
+update_index_and_expiry(times[1], times[2], count)
 return 1

@@ -1,21 +1,45 @@
--- create_conversation(record, messages, ids[, index x 3]) -> { status, fields, messages }
--- Purpose: create a conversation once; the same creation again finds what the first one made.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5..]  text  field, value, field, value … of the new record, created and accessed at ARGV[2]
--- Returns 'created', or 'exists' with the conversation as it stands (the caller compares its
--- requestDigest), or an obstacle.
-local obstacle, created, accessed = find_obstacle()
-if not obstacle then
-  -- A first attempt that failed in its middle may have left the list without it.
-  settle(created, accessed, redis.call('LLEN', KEYS[2]))
-  return whole('exists')
+-- Purpose: create a conversation once; a repeated request finds what the first one created.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    now_ms           ms     since 1970
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5..]  fields           bytes  field, value, field, value … of the new record, created and
+--                                    accessed at now_ms
+--
+-- Returns { 'created' }; or { 'exists', fields, messages } with the stored conversation, for the
+-- caller to compare; or a conflict (see includes/find_conflict.lua).
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local now_ms = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local fields = { unpack(ARGV, 5) }
+
+--- @include "find_conflict"
+--- @include "update_index_and_expiry"
+--- @include "read_all"
+
+local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+if not conflict then
+  -- A first attempt that failed halfway may not have updated the index.
+  update_index_and_expiry(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
+  return read_all('exists')
 end
-if obstacle[1] ~= 'missing' then
-  return obstacle
+if conflict[1] ~= 'missing' then
+  return conflict
 end
--- First of all what a server that is out of memory refuses: it lets pass what follows a write.
-redis.call('HSET', KEYS[1], unpack(ARGV, 5))
--- What an evicted or half-imported conversation of this id may have left must not come back.
-redis.call('UNLINK', KEYS[2], KEYS[3])
-settle(ARGV[2], ARGV[2], 0)
-return whole('created')
+-- HSET first: a server that is out of memory refuses it, but would let it pass after a first write.
+redis.call('HSET', record_key, unpack(fields))
+-- Messages that an evicted or half-imported conversation of this id has left must not come back.
+redis.call('UNLINK', messages_key, message_ids_key)
+update_index_and_expiry(now_ms, now_ms, 0)
+return { 'created' }

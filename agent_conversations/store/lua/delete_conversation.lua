@@ -1,14 +1,31 @@
--- delete_conversation(record, messages, ids[, index x 3]) -> status
--- Purpose: delete everything that one conversation has, whatever state it is in; if wanted, only of
--- the revision that the client knows.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5]  text  the revisions of which one must stand there still, separated by spaces; * for any
--- Returns 'deleted', 'missing' where there was no record, or 'stale'.
-local existed = redis.call('EXISTS', KEYS[1]) == 1
-if existed and ARGV[5] ~= '*' then
-  local revision = redis.pcall('HGET', KEYS[1], 'revision')
-  -- What is no hash has no revision, and pcall an error for it.
-  if type(revision) ~= 'string' or not is_among(ARGV[5], revision) then
+-- Purpose: delete everything of a conversation, even if it is corrupt; if wanted only of a revision
+-- that the client knows.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    allowed          text   revisions, separated by spaces, of which the record must have
+--                                    one; * for any
+--
+-- Returns 'deleted', 'missing' if there was no record, or 'stale' if it has another revision.
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local allowed = ARGV[2]
+
+--- @include "delete_all"
+--- @include "is_among"
+
+local existed = redis.call('EXISTS', record_key) == 1
+if existed and allowed ~= '*' then
+  -- A record that is not a hash has no revision: pcall returns an error, which is a table.
+  local revision = redis.pcall('HGET', record_key, 'revision')
+  if type(revision) ~= 'string' or not is_among(allowed, revision) then
     return 'stale'
   end
 end

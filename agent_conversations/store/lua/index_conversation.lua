@@ -1,12 +1,33 @@
--- index_conversation(record, messages, ids[, index x 3]) -> { 'indexed', … }
--- Purpose: put a conversation into the index and set its expiry as the record has them; no access.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- Returns 'indexed' with createdAt and lastAccessedAt in milliseconds and the number of messages,
--- or an obstacle.
-local obstacle, created, accessed = find_obstacle()
-if obstacle then
-  return obstacle
+-- Purpose: update the index and the expiry as the record has them; not an access.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    now_ms           ms     since 1970
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+--
+-- Returns { 'indexed', created_at_ms, last_accessed_at_ms, count of messages }; or a conflict (see
+-- includes/find_conflict.lua).
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local now_ms = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+
+--- @include "find_conflict"
+--- @include "update_index_and_expiry"
+
+local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+if conflict then
+  return conflict
 end
-local count = redis.call('LLEN', KEYS[2])
-settle(created, accessed, count)
-return { 'indexed', created, accessed, count }
+local count = redis.call('LLEN', messages_key)
+update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
+return { 'indexed', created_at_ms, last_accessed_at_ms, count }

@@ -1,23 +1,38 @@
--- list_page(sorted, createdAt, lastAccessedAt, messageCount) -> { total, ids }
--- Purpose: one page of the list and how many conversations it has in all, as of one moment.
--- KEYS[1]     zset  the index that the page is sorted by, one of the following three
--- KEYS[2..4]  zset  the whole index; scores in milliseconds, milliseconds, a count
--- ARGV[1]  ms    conversations last accessed at or before this have expired; 0 where none expire
--- ARGV[2]  rank  the first one wanted
--- ARGV[3]  rank  the last one wanted
--- ARGV[4]  word  REV for descending order; absent for ascending
--- Returns the total and the ids in order. Equal scores are ordered by id, in the same direction.
-if ARGV[1] ~= '0' then
+-- Purpose: read one page of the index and how many conversations it has, as of one moment, without
+-- those that have expired.
+--
+-- KEYS[1]  sorted_key            zset  the index that the page is sorted by: one of the following
+-- KEYS[2]  created_at_key        zset  members: conversation ids; scores: ms since 1970
+-- KEYS[3]  last_accessed_at_key  zset  likewise
+-- KEYS[4]  message_count_key     zset  likewise; scores: a count
+-- ARGV[1]  expired_before_ms     ms    conversations last accessed then or earlier have expired; 0
+--                                      if none expire
+-- ARGV[2]  first_rank            rank  of the first entry wanted, as ZRANGE counts: from 0, or from
+--                                      the end if negative
+-- ARGV[3]  last_rank             rank  of the last entry wanted
+--
+-- Returns { total, ids in ascending order }; equal scores are ordered by id.
+local sorted_key = KEYS[1]
+local created_at_key = KEYS[2]
+local last_accessed_at_key = KEYS[3]
+local message_count_key = KEYS[4]
+local expired_before_ms = ARGV[1]
+local first_rank = ARGV[2]
+local last_rank = ARGV[3]
+
+if expired_before_ms ~= '0' then
   repeat
-    local expired = redis.call('ZRANGE', KEYS[3], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, 1000)
+    local expired = redis.call(
+      'ZRANGE', last_accessed_at_key, '-inf', expired_before_ms, 'BYSCORE', 'LIMIT', 0, 1000
+    )
     if #expired > 0 then
-      for key = 2, 4 do
-        redis.call('ZREM', KEYS[key], unpack(expired))
-      end
+      redis.call('ZREM', created_at_key, unpack(expired))
+      redis.call('ZREM', last_accessed_at_key, unpack(expired))
+      redis.call('ZREM', message_count_key, unpack(expired))
     end
   until #expired < 1000
 end
 return {
-  redis.call('ZCARD', KEYS[1]),
-  redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], unpack(ARGV, 4)),
+  redis.call('ZCARD', sorted_key),
+  redis.call('ZRANGE', sorted_key, first_rank, last_rank),
 }

@@ -1,13 +1,38 @@
--- page_messages(record, messages, ids[, index x 3]) -> { 'read', count, createdAt, messages }
--- Purpose: some neighbouring messages; reading them counts as an access.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5]  index  the first message wanted, as LRANGE counts (negative: from the end)
--- ARGV[6]  index  the last message wanted
--- Returns how many messages there are in all, and the wanted ones in their order, or an obstacle.
-local obstacle, created = find_obstacle()
-if obstacle then
-  return obstacle
+-- Purpose: read neighbouring messages, and set the conversation's last access to now.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    now_ms           ms     since 1970
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    first            index  of the first message wanted, as LRANGE counts: from 0, or from
+--                                    the end if negative
+-- ARGV[6]    last             index  of the last message wanted
+--
+-- Returns { 'read', created_at_ms, last_accessed_at_ms, count of all messages, messages }; or a
+-- conflict (see includes/find_conflict.lua).
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local now_ms = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local first = ARGV[5]
+local last = ARGV[6]
+
+--- @include "find_conflict"
+--- @include "touch"
+
+local conflict, created_at_ms = find_conflict()
+if conflict then
+  return conflict
 end
-local count = redis.call('LLEN', KEYS[2])
-touch(created, count)
-return { 'read', count, created, redis.call('LRANGE', KEYS[2], ARGV[5], ARGV[6]) }
+local count = redis.call('LLEN', messages_key)
+touch(created_at_ms, count)
+return { 'read', created_at_ms, now_ms, count, redis.call('LRANGE', messages_key, first, last) }

@@ -1,28 +1,58 @@
--- update_conversation(record, messages, ids[, index x 3]) -> { status, fields, messages }
--- Purpose: replace and remove fields, if wanted only of the revision that the client knows.
--- KEYS[1..6], ARGV[1..4]  see conversation.lua
--- ARGV[5]  text   the revisions of which one must stand there still, separated by spaces; * for any
--- ARGV[6]  text   the revision that the conversation has afterwards
--- ARGV[7]  count  of the fields to remove
--- ARGV[8..]       the names of those fields, then field, value, field, value … to set
--- Returns 'updated' with the conversation, or { 'stale' }, or an obstacle.
-local obstacle, created = find_obstacle()
-if obstacle then
-  return obstacle
+-- Purpose: set and remove fields, if wanted only of a revision that the client knows.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    now_ms           ms     since 1970
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    allowed          text   revisions, separated by spaces, of which the record must have
+--                                    one; * for any
+-- ARGV[6]    revision         text   of the conversation with these changes
+-- ARGV[7]    removed_count    count  of the fields to remove
+-- ARGV[8..]  changes          bytes  the names of the fields to remove, then field, value, field,
+--                                    value … to set
+--
+-- Returns { 'updated', fields, messages }; { 'stale' } if the record has another revision; or a
+-- conflict (see includes/find_conflict.lua).
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local now_ms = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local allowed = ARGV[5]
+local revision = ARGV[6]
+local removed_count = ARGV[7]
+local changes = { unpack(ARGV, 8) }
+
+--- @include "find_conflict"
+--- @include "is_among"
+--- @include "touch"
+--- @include "read_all"
+
+local conflict, created_at_ms = find_conflict()
+if conflict then
+  return conflict
 end
-local revision = redis.call('HGET', KEYS[1], 'revision') or ''
--- Where the reply to the first attempt was lost, the second finds its own revision.
-local allowed = ARGV[5] == '*' or is_among(ARGV[5], revision)
-if not allowed and revision ~= ARGV[6] then
+local stored_revision = redis.call('HGET', record_key, 'revision') or ''
+local is_allowed = allowed == '*' or is_among(allowed, stored_revision)
+-- If the reply to a first attempt was lost, the second finds its own revision.
+if not is_allowed and stored_revision ~= revision then
   return { 'stale' }
 end
-local removed = tonumber(ARGV[7])
+local removed = tonumber(removed_count)
 if removed > 0 then
-  redis.call('HDEL', KEYS[1], unpack(ARGV, 8, 7 + removed))
+  redis.call('HDEL', record_key, unpack(changes, 1, removed))
 end
-if #ARGV > 7 + removed then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 8 + removed))
+if #changes > removed then
+  redis.call('HSET', record_key, unpack(changes, removed + 1))
 end
-redis.call('HSET', KEYS[1], 'revision', ARGV[6])
-touch(created, redis.call('LLEN', KEYS[2]))
-return whole('updated')
+redis.call('HSET', record_key, 'revision', revision)
+touch(created_at_ms, redis.call('LLEN', messages_key))
+return read_all('updated')

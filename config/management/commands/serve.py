@@ -9,9 +9,9 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from agent_conversations.api.middleware import API_PREFIX
+from agent_conversations.api import API_PREFIX
 from agent_conversations.services import store
-from config.env import Environment
+from config.environment import Environment
 from sessions_store.embedded.server import EmbeddedServer, EmbeddedServerError
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import without_credentials
@@ -26,54 +26,32 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         environment: Environment = settings.ENVIRONMENT
         check_access(environment)
-        address = self._free_address(environment)
+        address = _free_address(environment)
         with ExitStack() as stack:
             if not environment.redis_url:
                 try:
                     stack.enter_context(EmbeddedServer(environment.data_dir)).keep_running()
                 except EmbeddedServerError as error:
                     raise CommandError(str(error)) from error
-            self._tell(environment)
+            self._print_summary(environment)
             # From here on a signal ends the server, and the server's end unwinds the stack.
             _server(environment, address).serve()
 
-    def _free_address(self, environment: Environment) -> str:
-        """Return the IP address of HOST, on which the port is free."""
-        try:
-            found = socket.getaddrinfo(environment.host, environment.port, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as error:
-            raise CommandError(
-                f"Cannot listen on {environment.host}: HOST is no address of this machine."
-            ) from error
-        # Of a name with both, the IPv4 address: what most mean by localhost.
-        family, *_, name = min(found, key=lambda one: one[0] != socket.AF_INET)
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(name)
-            except OSError as error:
-                raise CommandError(
-                    f"Cannot listen on {environment.host}:{environment.port}: {error.strerror}. "
-                    "Choose another port with PORT."
-                ) from error
-        return str(name[0])
-
-    def _tell(self, environment: Environment) -> None:
+    def _print_summary(self, environment: Environment) -> None:
         host = f"[{environment.host}]" if ":" in environment.host else environment.host
         address = f"http://{host}:{environment.port}"
-        enabled = settings.ELEVENLABS_AGENT_ENABLED
         if environment.redis_url:
             redis = f"{without_credentials(environment.redis_url)} (REDIS_URL)"
         else:
             redis = f"bundled Valkey, data in {environment.data_dir} (set REDIS_URL for your own)"
-        flag = "on" if enabled else "off: the API answers 503 (ELEVENLABS_AGENT_ENABLED=true)"
+        off = "off: the API responds with 503 (ELEVENLABS_AGENT_ENABLED=true)"
         for name, value in (
             ("elevenlabs-agent", address),
             ("API", address + API_PREFIX + "/list"),
             ("Docs", f"{address}/docs"),
             ("Redis", redis),
-            ("Feature flag", flag),
-            ("Access", "API_TOKENS" if environment.api_tokens else "open: no API_TOKENS"),
+            ("Feature flag", "on" if settings.ELEVENLABS_AGENT_ENABLED else off),
+            ("Access", "API_TOKENS" if settings.API_TOKENS else "open: no API_TOKENS"),
         ):
             self.stdout.write(f"  {name:<17} {value}")
         self.stdout.write("  Ctrl-C stops it.\n\n")
@@ -82,7 +60,8 @@ class Command(BaseCommand):
             store().ping()
         except StoreUnavailableError as error:
             self.stderr.write(
-                f"Redis does not do its work ({error.cause}): the API answers 503 until it does."
+                f"Redis is unavailable ({error.cause}); until it is back, the API responds with "
+                "503."
             )
 
 
@@ -90,15 +69,14 @@ def check_access(environment: Environment) -> None:
     """Refuse to open every conversation to a network by mistake.
 
     Raises:
-        CommandError: beyond loopback, with the flag on, and neither tokens nor a word that this is
-            meant.
+        CommandError: beyond loopback, with the flag on, and neither API_TOKENS nor ALLOW_ANONYMOUS.
     """
-    open_to_all = not environment.api_tokens and not environment.allow_anonymous
-    if environment.elevenlabs_agent_enabled and open_to_all and not _is_loopback(environment.host):
+    is_open = settings.ELEVENLABS_AGENT_ENABLED and not settings.API_TOKENS
+    if is_open and not environment.allow_anonymous and not _is_loopback(environment.host):
         raise CommandError(
-            f"Not listening on {environment.host} without API_TOKENS: whoever reaches that "
-            "address would read every conversation. Set API_TOKENS=name:token, or "
-            "ALLOW_ANONYMOUS=true if something before the service keeps strangers out."
+            f"Not listening on {environment.host} without API_TOKENS: anyone who reaches that "
+            "address could read every conversation. Set API_TOKENS=name:token, or "
+            "ALLOW_ANONYMOUS=true if something in front of the service controls access."
         )
 
 
@@ -109,6 +87,32 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _free_address(environment: Environment) -> str:
+    """Return the IP address of HOST, where the port is free.
+
+    Raises:
+        CommandError: HOST is not of this machine, or the port is in use or not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(environment.host, environment.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise CommandError(
+            f"Cannot listen on {environment.host}: HOST must be an address or name of this machine."
+        ) from error
+    # Of a name with both, the IPv4 address: what most mean by localhost.
+    family, *_, name = min(found, key=lambda one: one[0] != socket.AF_INET)
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(name)
+        except OSError as error:
+            raise CommandError(
+                f"Cannot listen on {environment.host}:{environment.port}: {error.strerror}. "
+                "Choose another port with PORT."
+            ) from error
+    return str(name[0])
 
 
 class _Server(MPServer):

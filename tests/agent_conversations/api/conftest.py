@@ -1,46 +1,61 @@
-"""A client of the ten routes, on the bundled server."""
+"""Clients of the API, on the bundled server, and what its requests and responses are made of."""
 
 import json
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpResponse
-from django.test import Client
+import time_machine
+from pytest_django.fixtures import Settings
 from redis import Redis
 
-from config.wsgi import application
 from tests.agent_conversations.api.routes import PREFIX
+from tests.conftest import ServedClient
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
 
-
-class AsServed:
-    """Answers Django's test client by the service's WSGI application, as a server calls it."""
-
-    def __call__(self, environ: dict[str, Any]) -> HttpResponse:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-        body = application(environ, lambda status, headers: started.append((status, headers)))
-        # A server sends no body after HEAD.
-        content = b"" if environ["REQUEST_METHOD"] == "HEAD" else b"".join(body)
-        body.close()  # type: ignore[attr-defined]  # Django's have it
-        status, headers = started[0]
-        response = HttpResponse(content, status=int(status[:3]), headers=dict(headers))
-        if "Content-Type" not in dict(headers):
-            del response.headers["Content-Type"]
-        response.wsgi_request = WSGIRequest(environ)  # type: ignore[attr-defined]  # as the client expects
-        return response
+NOW = "2026-11-23T16:20:45.123Z"
+"""The time that ``clock`` starts with."""
+PUSH_URL = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=a&token=secret-token"
+CLIENT_OBJECT: dict[str, Any] = {
+    "zz_snake": 1,
+    "aaCamel": {"UPPER": None, "": [], "nested": [[], [{}]]},
+    "big": 12345678901234567890123456789,
+    "exact": 12345678901234567,
+    "text": 'ü "\\ \u2028 \U0001f600',
+}
+"""What a careless server would change."""
+CODES = {
+    "invalid_request": 400,
+    "not_authenticated": 401,
+    "conversation_not_found": 404,
+    "session_not_found": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "unsupported_media_type": 415,
+    "conversation_exists": 409,
+    "message_conflict": 409,
+    "conversation_full": 409,
+    "precondition_failed": 412,
+    "request_too_large": 413,
+    "corrupt_record": 500,
+    "internal_error": 500,
+    "feature_disabled": 503,
+    "store_unavailable": 503,
+}
+"""The contract's codes, and the status of each."""
 
 
 class Api:
-    """Sends JSON below the API's prefix, and checks what every answer has in common."""
+    """Sends JSON below the API's prefix, and checks what every response has in common."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, client: ServedClient) -> None:
         self.redis = redis
-        self._client = Client(raise_request_exception=False)
-        self._client.handler = AsServed()  # type: ignore[assignment]  # called like Django's own
+        self._client = client
 
     def send(
         self,
@@ -51,7 +66,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> "Response":
-        """Return the answer; ``body`` is encoded as JSON unless it is bytes already."""
+        """Return the response; ``body`` is encoded as JSON unless it is bytes already."""
         if body is None:
             body = b""
         encoded = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
@@ -77,5 +92,69 @@ class Api:
 
 
 @pytest.fixture
-def api(real_service: Redis) -> Api:
-    return Api(real_service)
+def api(real_service: Redis, client: ServedClient) -> Api:
+    return Api(real_service, client)
+
+
+@pytest.fixture
+def conversation(clock: time_machine.Traveller, api: Api) -> str:
+    """The path of an empty conversation, created at ``NOW``."""
+    assert api.post("/new", {"conversationId": "c-1"}).status_code == 201
+    return "/c-1"
+
+
+@pytest.fixture
+def browser(real_service: Redis) -> ServedClient:
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    return ServedClient(headers={"Accept": accept})
+
+
+@pytest.fixture(params=["nobody listens on it", "it does not exist"])
+def api_in_outage(
+    api: Api, point_at: Callable[[str], None], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Api]:
+    """The API, whose store is a socket that takes no connection."""
+    path = tmp_path / "valkey.sock"
+    with socket.socket(socket.AF_UNIX) as unheard:
+        if request.param == "nobody listens on it":
+            unheard.bind(str(path))
+        point_at(f"unix://{path}")
+        yield api
+
+
+@pytest.fixture
+def tokens(settings: Settings) -> None:
+    """Let the service take two tokens, of which ``bearer`` sends one."""
+    settings.API_TOKENS = {"a-long-enough-token": "frontend", "another-long-token": "callbacks"}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    return {"role": "user", "content": "Hello", **fields}
+
+
+def nested(levels: int) -> bytes:
+    """Return the JSON of an object that is nested so many levels deep."""
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+def assert_error(response: Any, code: str) -> dict[str, Any]:
+    """Check that a response is the error envelope with ``code``; return its body."""
+    body: dict[str, Any] = response.json()
+    assert body["code"] == code
+    assert response.status_code == CODES[code]
+    assert response.headers["Content-Type"] == "application/json"
+    assert body["success"] is False
+    assert body["error"]
+    assert isinstance(body["error"], str)
+    assert set(body) - {"details"} == {"success", "error", "code"}
+    assert "details" not in body or code == "invalid_request"
+    return body
+
+
+def varying_headers(response: Any) -> set[str]:
+    """Return the names in ``Vary``, in lower case."""
+    return {name.strip().lower() for name in response.headers.get("Vary", "").split(",")}

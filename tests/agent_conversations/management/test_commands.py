@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from config.env import PROJECT_DIR
+from config.environment import PROJECT_DIR
 from tests.agent_conversations.store.records import LEGACY_RECORD, write_legacy
 
 
@@ -33,26 +33,26 @@ def test_import_conversations_prints_what_it_did_and_would_do(real_service: Redi
 
     assert "1 would be imported" in run("import_conversations", "--dry-run")
     assert "1 imported" in run("import_conversations")
-    assert "1 here already" in run("import_conversations")
+    assert "1 exist already" in run("import_conversations")
 
 
 @pytest.mark.parametrize(
     "url", ["nonsense", "redis://host:port/0", "http://host", "unix:///x?foo=bar"]
 )
 def test_import_conversations_refuses_an_invalid_source(url: str) -> None:
-    with pytest.raises(CommandError, match="--source is no URL"):
+    with pytest.raises(CommandError, match="--source must be the URL"):
         run("import_conversations", "--source", url)
 
 
 def test_import_conversations_reports_an_unavailable_source() -> None:
-    with pytest.raises(CommandError, match=r"redis://127\.0\.0\.1:1/0 does not"):
+    with pytest.raises(CommandError, match=r"redis://127\.0\.0\.1:1/0 is unavailable"):
         run("import_conversations", "--source", "redis://me:word@127.0.0.1:1/0")
 
 
 def test_import_conversations_refuses_a_list_key_of_another_type(real_service: Redis) -> None:
     real_service.set("no-set", "x")
 
-    with pytest.raises(CommandError, match="--list-key no-set is no set"):
+    with pytest.raises(CommandError, match="--list-key must name a set; no-set is not one"):
         run("import_conversations", "--list-key", "no-set")
 
 
@@ -64,7 +64,7 @@ def test_every_command_reports_an_unavailable_redis(
     point_at(url)
 
     for command in ("reindex", "find_corrupt", "check_redis", "import_conversations"):
-        with pytest.raises(CommandError, match=r"Redis at redis://127\.0\.0\.1:1/0 does not"):
+        with pytest.raises(CommandError, match=r"Redis at redis://127\.0\.0\.1:1/0 is unavailable"):
             run(command)
 
 

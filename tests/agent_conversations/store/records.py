@@ -6,13 +6,13 @@ from typing import Any, get_args
 from redis import Redis
 
 from agent_conversations.store import keys
+from agent_conversations.store.records import StoredConversation
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import (
     AgentMessage,
     NewConversation,
     SortBy,
     SortOrder,
-    StoredConversation,
 )
 
 NOW = "2026-11-23T16:20:45.123Z"

@@ -91,7 +91,7 @@ def test_lost_index_of_a_cluster_can_be_rebuilt(
     for batch in conversations.scan_ids():
         for conversation_id in batch:
             conversations.index(conversation_id)
-    assert sum(conversations.remove_ghosts()) == 1
+    assert sum(conversations.remove_orphans()) == 1
 
     assert sorted(listed_ids(conversations)) == ["a", "b"]
     assert [sorted(members) for members in index_members(cluster)] == [[b"a", b"b"]] * 3

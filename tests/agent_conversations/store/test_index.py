@@ -66,7 +66,7 @@ def test_cleanup_removes_orphaned_entries_and_invalid_members(
     for key in keys.INDEX_KEYS:
         raw_redis.zadd(key, {b"\xff\xfe": 1, b"an id": 2, b"orphan": 3})
 
-    assert sum(conversations.remove_ghosts()) == 3
+    assert sum(conversations.remove_orphans()) == 3
     assert index_members(raw_redis) == [[b"c-1"]] * 3
 
 

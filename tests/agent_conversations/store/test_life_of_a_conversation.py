@@ -18,6 +18,7 @@ from agent_conversations.errors import (
     PreconditionFailedError,
 )
 from agent_conversations.store import keys
+from agent_conversations.store.records import StoredConversation
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import (
     AgentMessage,
@@ -25,7 +26,6 @@ from agent_conversations.types import (
     NewConversation,
     SortBy,
     SortOrder,
-    StoredConversation,
 )
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire.clock import iso_from_ms, now_ms

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from time_machine import Traveller
 
+from agent_conversations.store.records import StoredConversation
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import SortBy, SortOrder, StoredConversation
+from agent_conversations.types import SortBy, SortOrder
 from tests.agent_conversations.store.records import SORT_FIELDS, SORT_ORDERS, contents, new, said
 
 

@@ -70,7 +70,7 @@ def test_reindex_removes_orphaned_index_entries(
 
     result = reindex(conversations, ignore)
 
-    assert result.ghosts > 0
+    assert result.orphans > 0
     assert conversations.list().total == 3
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis.circuit_breaker import PATIENCE_SECONDS, PAUSE_SECONDS, CircuitBreaker
+from sessions_store.redis.circuit_breaker import OPEN_SECONDS, PATIENCE_SECONDS, CircuitBreaker
 
 
 def test_breaker_refuses_nobody_while_redis_replies() -> None:
@@ -15,10 +15,10 @@ def test_breaker_refuses_nobody_while_redis_replies() -> None:
 
     def call_redis(_: int) -> None:
         for _ in range(5):
-            breaker.enter()
+            breaker.acquire()
             time.sleep(PATIENCE_SECONDS / 20)
-            breaker.leave()
-            breaker.answered()
+            breaker.release()
+            breaker.record_reply()
 
     # Together they take several times as long as a request waits for a Redis that hangs.
     with ThreadPoolExecutor(32) as threads:
@@ -30,48 +30,48 @@ def test_breaker_without_a_free_place_refuses_requests() -> None:
     hanging = threading.Event()
 
     def hang() -> None:
-        breaker.enter()
+        breaker.acquire()
         hanging.wait()
-        breaker.leave()
+        breaker.release()
 
     thread = threading.Thread(target=hang)
     thread.start()
     try:
         with pytest.raises(StoreUnavailableError):
-            breaker.enter()
+            breaker.acquire()
     finally:
         hanging.set()
         thread.join()
 
-    breaker.enter()
-    breaker.leave()
+    breaker.acquire()
+    breaker.release()
 
 
 def test_breaker_opens_on_a_timeout_and_closes_on_a_reply() -> None:
     breaker = CircuitBreaker(max_waiting=8)
-    breaker.enter()
-    breaker.timed_out()
-    breaker.leave()
+    breaker.acquire()
+    breaker.record_timeout()
+    breaker.release()
 
     with pytest.raises(StoreUnavailableError):
-        breaker.enter()
-    time.sleep(PAUSE_SECONDS)
-    breaker.enter()
+        breaker.acquire()
+    time.sleep(OPEN_SECONDS)
+    breaker.acquire()
     with pytest.raises(StoreUnavailableError):
-        breaker.enter()
-    breaker.leave()
-    breaker.answered()
-    breaker.enter()
+        breaker.acquire()
+    breaker.release()
+    breaker.record_reply()
+    breaker.acquire()
 
 
 def test_waiting_request_is_refused_when_the_breaker_opens() -> None:
     breaker = CircuitBreaker(max_waiting=1)
-    breaker.enter()
+    breaker.acquire()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(breaker.enter)
+        waiting = threads.submit(breaker.acquire)
         time.sleep(PATIENCE_SECONDS / 5)
-        breaker.timed_out()
-        breaker.leave()
+        breaker.record_timeout()
+        breaker.release()
 
         with pytest.raises(StoreUnavailableError):
             waiting.result()

@@ -8,12 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
-from redis import Redis
 
-from config.wsgi import application
+from tests.agent_conversations.api.conftest import Api
 from tests.agent_conversations.api.routes import PREFIX
+from tests.conftest import ServedClient
+
+pytestmark = pytest.mark.usefixtures("conversation_with_session")
 
 PAGES = {
     "/list": 200,
@@ -26,16 +27,13 @@ PAGES = {
 
 
 @pytest.fixture
-def browser(real_service: Redis, client: Client) -> Client:
-    """A browser, and a conversation with a session to look at."""
-    client.post(f"{PREFIX}/new", {"conversationId": "c-1"}, "application/json")
-    session = {"sessionUrl": "wss://host/push?token=secret-token"}
-    client.post(f"{PREFIX}/c-1/session", session, "application/json")
-    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-    return Client(headers={"Accept": accept})
+def conversation_with_session(api: Api) -> None:
+    """Store a conversation and its session, to look at."""
+    api.post("/new", {"conversationId": "c-1"})
+    api.post("/c-1/session", {"sessionUrl": "wss://host/push?token=secret-token"})
 
 
-def read_page(browser: Client, path: str, status: int = 200) -> str:
+def read_page(browser: ServedClient, path: str, status: int = 200) -> str:
     response = browser.get(path)
     assert response.status_code == status
     assert response.headers["Content-Type"].startswith("text/html")
@@ -70,7 +68,7 @@ class References(HTMLParser):
 
 
 @pytest.mark.parametrize(("path", "status"), PAGES.items())
-def test_every_path_has_a_page(browser: Client, path: str, status: int) -> None:
+def test_every_path_has_a_page(browser: ServedClient, path: str, status: int) -> None:
     page = read_page(browser, PREFIX + path, status)
 
     assert "elevenlabs-agent" in page
@@ -86,8 +84,8 @@ def test_every_path_has_a_page(browser: Client, path: str, status: int) -> None:
         ("POST", "/c-1/session", 200),
     ],
 )
-def test_the_form_is_filled_in_with_what_is_accepted_as_it_is(
-    browser: Client, method: str, path: str, status: int
+def test_form_is_filled_in_with_an_example_that_is_accepted(
+    browser: ServedClient, method: str, path: str, status: int
 ) -> None:
     example = find_example(read_page(browser, PREFIX + path, status))
 
@@ -103,7 +101,7 @@ def test_the_form_is_filled_in_with_what_is_accepted_as_it_is(
     assert response.status_code in (200, 201)
 
 
-def test_every_operation_with_a_body_has_such_a_form(browser: Client) -> None:
+def test_every_operation_with_a_body_has_such_a_form(browser: ServedClient) -> None:
     schema = browser.get("/openapi.json").json()
     operations = [one for path in schema["paths"].values() for one in path.values()]
 
@@ -125,8 +123,8 @@ def test_every_operation_with_a_body_has_such_a_form(browser: Client) -> None:
         ("/c-1/session", 200, "DELETE forgets the session"),
     ],
 )
-def test_what_cannot_be_undone_is_marked(
-    browser: Client, path: str, status: int, words: str
+def test_form_whose_effect_cannot_be_undone_says_so(
+    browser: ServedClient, path: str, status: int, words: str
 ) -> None:
     page = read_page(browser, PREFIX + path, status)
 
@@ -138,13 +136,15 @@ def test_what_cannot_be_undone_is_marked(
     ("path", "status"),
     [("/list", 200), ("/new", 405), ("/c-1/messages", 200)],
 )
-def test_what_loses_nothing_is_not(browser: Client, path: str, status: int) -> None:
+def test_form_that_loses_nothing_has_no_warning(
+    browser: ServedClient, path: str, status: int
+) -> None:
     assert "Cannot be undone." not in read_page(browser, PREFIX + path, status)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_of_the_feature_that_is_off_says_so(
-    browser: Client, settings: Settings, path: str
+def test_page_of_a_switched_off_feature_says_so(
+    browser: ServedClient, settings: Settings, path: str
 ) -> None:
     settings.ELEVENLABS_AGENT_ENABLED = False
 
@@ -154,7 +154,7 @@ def test_a_page_of_the_feature_that_is_off_says_so(
     assert '"enabled": false' in page
 
 
-def test_words_of_a_conversation_are_shown_and_are_no_markup(browser: Client) -> None:
+def test_words_of_a_conversation_are_shown_as_text(browser: ServedClient) -> None:
     message = {"role": "user", "content": "<script>alert(1)</script> ü"}
     browser.post(f"{PREFIX}/c-1/message", message, "application/json")
 
@@ -164,7 +164,7 @@ def test_words_of_a_conversation_are_shown_and_are_no_markup(browser: Client) ->
     assert "<script>alert(1)" not in page
 
 
-def test_the_index_leads_to_pages_that_are_there(browser: Client) -> None:
+def test_index_leads_to_pages_that_exist(browser: ServedClient) -> None:
     links = References(read_page(browser, "/")).followed()
 
     statuses = {link: browser.get(link).status_code for link in links}
@@ -175,42 +175,30 @@ def test_the_index_leads_to_pages_that_are_there(browser: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/redoc", f"{PREFIX}/list", f"{PREFIX}/c-1"])
-def test_nothing_that_a_page_needs_comes_from_another_host(browser: Client, path: str) -> None:
+def test_page_loads_nothing_from_another_host(browser: ServedClient, path: str) -> None:
     loaded = References(read_page(browser, path)).loaded()
 
     assert not [reference for reference in loaded if urlsplit(reference).netloc]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", f"{PREFIX}/list"])
-def test_scripts_and_styles_are_files_of_this_service(browser: Client, path: str) -> None:
+def test_scripts_and_styles_are_files_of_this_service(browser: ServedClient, path: str) -> None:
     loaded = References(read_page(browser, path)).loaded()
     files = [reference for reference in loaded if reference.startswith("/static/")]
 
-    answers = {file: get_from_application(file) for file in files}
+    responses = [browser.get(file) for file in files]
 
     assert [file for file in files if file.endswith(".js")]
-    assert {status for status, _ in answers.values()} == {"200 OK"}
-    assert all(length for _, length in answers.values())
+    assert {response.status_code for response in responses} == {200}
+    assert all(response.content for response in responses)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_documentation_shows_the_schema_of_this_service(browser: Client, path: str) -> None:
+def test_documentation_shows_the_schema_of_this_service(browser: ServedClient, path: str) -> None:
     assert "/openapi.json" in read_page(browser, path)
 
 
-def get_from_application(path: str) -> tuple[str, int]:
-    """Return the status and the length in bytes of what a WSGI server would send."""
-    started: list[str] = []
-    environ = RequestFactory().get(path).environ
-    body = application(environ, lambda status, headers, exc_info=None: started.append(status))
-    length = sum(map(len, body))
-    close = getattr(body, "close", None)
-    if close:
-        close()
-    return started[0], length
-
-
-def test_pages_lead_from_the_list_to_everything_of_a_conversation(browser: Client) -> None:
+def test_pages_lead_from_the_list_to_everything_else(browser: ServedClient) -> None:
     seen = {f"{PREFIX}/list"}
     pending = list(seen)
     while pending:
@@ -224,10 +212,20 @@ def test_pages_lead_from_the_list_to_everything_of_a_conversation(browser: Clien
 
 
 @pytest.mark.parametrize("path", ["/new", "/c-1/message"])
-def test_a_path_that_only_takes_a_form_is_not_shown_as_a_failure(
-    browser: Client, path: str
-) -> None:
+def test_path_that_only_takes_a_form_shows_no_failure(browser: ServedClient, path: str) -> None:
     page = read_page(browser, PREFIX + path, 405)
 
     assert "this path takes the form below" in page
     assert "method_not_allowed" not in page
+
+
+def test_page_shows_stored_json_that_repeats_a_key(browser: ServedClient, api: Api) -> None:
+    key = "elevenlabs:conversation:c-1"
+    message = (
+        b'{"role":"user","content":"first","content":"second","messageId":"m-1",'
+        b'"timestamp":"2026-11-23T16:20:45.123Z"}'
+    )
+    api.redis.rpush(f"{{{key}}}:messages", message)
+    api.redis.hset(key, "messageBytes", str(len(message)))
+
+    assert "second" in read_page(browser, PREFIX + "/c-1")

@@ -1,0 +1,58 @@
+"""What middleware adds to responses: which origins may read them."""
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from tests.agent_conversations.api.conftest import varying_headers
+from tests.agent_conversations.api.routes import PREFIX, ROUTES
+from tests.conftest import ServedClient
+
+pytestmark = pytest.mark.usefixtures("real_service")
+
+ALLOWED = "http://localhost:3000"
+ANOTHER = "https://elsewhere.example"
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/health/ready", "/health/live", "/openapi.json", "/openapi.yaml"]
+)
+@pytest.mark.parametrize("origin", [None, ALLOWED, ANOTHER])
+def test_health_and_schema_vary_by_origin(
+    client: ServedClient, path: str, origin: str | None
+) -> None:
+    response = client.get(path, headers={"Origin": origin} if origin else None)
+
+    assert response.status_code == 200
+    assert "origin" in varying_headers(response)
+
+
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", f"{PREFIX}/unknown/path")])
+@pytest.mark.parametrize("origin", [ALLOWED, ANOTHER])
+def test_api_response_to_an_origin_varies_by_it(
+    client: ServedClient, method: str, path: str, origin: str
+) -> None:
+    response = client.generic(method, path, headers={"Origin": origin})
+
+    assert "origin" in varying_headers(response)
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", f"{PREFIX}/list"])
+def test_allowed_origin_alone_may_read_a_response(client: ServedClient, path: str) -> None:
+    allowed = client.get(path, headers={"Origin": ALLOWED})
+    another = client.get(path, headers={"Origin": ANOTHER})
+
+    assert allowed.headers["Access-Control-Allow-Origin"] == ALLOWED
+    assert "ETag" in allowed.headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Origin" not in another.headers
+
+
+@pytest.mark.usefixtures("tokens")
+def test_preflight_needs_neither_token_nor_flag(client: ServedClient, settings: Settings) -> None:
+    settings.ELEVENLABS_AGENT_ENABLED = False
+    headers = {"Origin": ALLOWED, "Access-Control-Request-Method": "PATCH"}
+
+    response = client.options(f"{PREFIX}/c-1", headers=headers)
+
+    assert response.status_code == 200
+    assert "PATCH" in response.headers["Access-Control-Allow-Methods"]
+    assert "if-match" in response.headers["Access-Control-Allow-Headers"]

@@ -1,0 +1,129 @@
+"""What the Redis client sends again, and how it reports what Redis replies."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis import Redis
+
+from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.errors import StoreUnavailableError, WrongTypeError
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.rate_limit import RateLimiter
+from tests.faults.relay import Relay, named
+
+
+@pytest.fixture
+def relay(server: EmbeddedServer, real_redis: Redis, tmp_path: Path) -> Iterator[Relay]:
+    """In front of the bundled server, which is empty."""
+    running = Relay(tmp_path / "relay.sock", server.socket)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def relayed(relay: Relay) -> Iterator[StoreClient]:
+    """A client whose connection the relay can break."""
+    client = StoreClient.from_url(relay.url)
+    client.ping()
+    yield client
+    client.bare(lambda client: client.close())
+
+
+def test_repeatable_command_is_sent_again_after_a_lost_reply(
+    relay: Relay, relayed: StoreClient, real_redis: Redis
+) -> None:
+    with relay.losing("cut", named("INCRBY"), 1):
+        assert relayed.call(lambda client: client.incr("n"), repeatable=True) == 2
+
+
+def test_other_commands_are_not_sent_again(
+    relay: Relay, relayed: StoreClient, real_redis: Redis
+) -> None:
+    with relay.losing("cut", named("INCRBY"), 1), pytest.raises(StoreUnavailableError):
+        relayed.call(lambda client: client.incr("n"))
+
+    assert real_redis.get("n") == b"1"
+
+
+def test_lost_reply_does_not_count_a_use_twice(
+    relay: Relay, relayed: StoreClient, real_store: StoreClient
+) -> None:
+    limits = [RateLimiter(store, "sessions", "3/min") for store in (relayed, real_store)]
+    assert limits[0].seconds_to_wait("client") == 0
+
+    with relay.losing("cut", named("EVALSHA"), 1), pytest.raises(StoreUnavailableError):
+        limits[0].seconds_to_wait("client")
+
+    waits = [limits[1].seconds_to_wait("client") for _ in range(2)]
+    assert waits[0] == 0
+    assert waits[1] > 0
+
+
+def test_connection_found_dead_before_sending_is_replaced(
+    server: EmbeddedServer, real_redis: Redis
+) -> None:
+    store = StoreClient.from_url(server.url)
+    limit = RateLimiter(store, "sessions", "2/min")
+    assert limit.seconds_to_wait("client") == 0
+    real_redis.client_kill_filter(_type="normal", skipme=True)
+
+    assert limit.seconds_to_wait("client") == 0
+    assert limit.seconds_to_wait("client") > 0
+    store.bare(lambda client: client.close())
+
+
+@pytest.mark.parametrize("cause", [ConnectionRefusedError, FileNotFoundError, BrokenPipeError])
+def test_command_that_was_never_sent_is_sent_again(
+    real_store: StoreClient, cause: type[OSError]
+) -> None:
+    attempts = []
+
+    def fail_once(client: Redis) -> int:
+        attempts.append(1)
+        if len(attempts) == 1:
+            try:
+                raise cause
+            except OSError as error:
+                raise redis.ConnectionError from error
+        return int(client.incr("n"))
+
+    assert real_store.call(fail_once) == 1
+    assert len(attempts) == 2
+
+
+def test_refused_connection_is_an_outage(relay: Relay, relayed: StoreClient) -> None:
+    with relay.refusing(), pytest.raises(StoreUnavailableError):
+        relayed.call(lambda client: client.incr("n"))
+
+    assert relayed.call(lambda client: client.incr("n")) == 1
+
+
+@pytest.mark.parametrize("one_moment", [True, False])
+def test_reads_report_a_wrong_type_in_its_place(
+    store: StoreClient, raw_redis: Redis, *, one_moment: bool
+) -> None:
+    raw_redis.set("text", "x")
+    raw_redis.hset("hash", "field", "value")
+    commands = [("HGETALL", "text"), ("HGETALL", "hash"), ("LRANGE", "none", 0, -1)]
+
+    wrong, right, empty = store.read_many(commands, one_moment=one_moment)
+
+    assert isinstance(wrong, WrongTypeError)
+    assert (right, empty) == ({b"field": b"value"}, [])
+
+
+def test_reads_fail_with_any_other_error(store: StoreClient) -> None:
+    with pytest.raises(StoreUnavailableError):
+        store.read_many([("GET", "key"), ("GET", "key", "too", "many")])
+
+
+def test_transaction_is_one_step(real_store: StoreClient, real_redis: Redis) -> None:
+    real_redis.config_resetstat()
+
+    replies = real_store.transaction([("SET", "a", 1), ("GET", "a"), ("INCR", "a")])
+
+    assert replies == [True, b"1", 2]
+    assert {"cmdstat_multi", "cmdstat_exec"} <= real_redis.info("commandstats").keys()
