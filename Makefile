@@ -40,6 +40,7 @@ check: $(VENV)/dev.stamp  ## lint, types, import contracts, whether openapi.yaml
 	@diff -u openapi.yaml $(VENV)/openapi.yaml || { echo 'openapi.yaml is stale: make openapi'; exit 1; }
 
 format: $(VENV)/dev.stamp  ## lay the code out, and mend what ruff can mend
+	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
