@@ -7,17 +7,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-check check format openapi types lock clean
+.PHONY: help run test faults bench bench-check check format openapi architecture \
+	types lock clean
 
 help:  ## list the targets
-	@awk 'BEGIN { FS = ":.*  ## " } /^[a-z-]+:.*  ## / { printf "  make %-12s %s\n", $$1, $$2 }' \
+	@awk 'BEGIN { FS = ":.*  ## " } /^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' \
 	$(firstword $(MAKEFILE_LIST))
 
 run: export ELEVENLABS_AGENT_ENABLED := $(or $(ELEVENLABS_AGENT_ENABLED),true)
 run: $(VENV)/run.stamp  ## serve the API (PORT=, DATA_DIR=, REDIS_URL=)
 	@exec $(BIN)/python manage.py serve
 
-test: $(VENV)/dev.stamp  ## run all tests
+test: $(VENV)/dev.stamp  ## run all tests (ARGS= for pytest)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 faults: $(VENV)/dev.stamp  ## kill, cut and stop things for some minutes, and print what was lost
@@ -29,7 +30,7 @@ bench: $(VENV)/dev.stamp  ## measure, and write docs/benchmarks (needs wrk)
 bench-check: $(VENV)/dev.stamp  ## measure the ratios that are kept; fail where one is not
 	$(BIN)/python -m tests.benchmarks --check
 
-check: $(VENV)/dev.stamp  ## lint, types, layers, the schema
+check: $(VENV)/dev.stamp  ## lint, types, import contracts, whether openapi.yaml is fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,12 +39,15 @@ check: $(VENV)/dev.stamp  ## lint, types, layers, the schema
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
 	@diff -u openapi.yaml $(VENV)/openapi.yaml || { echo 'openapi.yaml is stale: make openapi'; exit 1; }
 
-format: $(VENV)/dev.stamp  ## lay the code out
+format: $(VENV)/dev.stamp  ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 openapi: $(VENV)/run.stamp  ## write openapi.yaml anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+
+architecture: $(VENV)/dev.stamp  ## draw the picture of docs/architecture.md from the imports
+	$(BIN)/python -m docs.architecture
 
 types:  ## compile the contract's TypeScript types against the schema's (needs Node.js)
 	cd tests/typescript && npm ci --no-audit --no-fund --silent && npm test --silent

@@ -1,0 +1,1 @@
+"""What is written about the service; not installed, and imported by nothing that runs it."""

@@ -1,0 +1,129 @@
+"""What the README and docs must name: settings, routes, error codes, commands, make targets."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+from django.urls import get_resolver
+
+from agent_conversations.api.exceptions import ERROR_RESPONSES
+from config.environment import Environment
+from docs import architecture
+from tests.agent_conversations.api.routes import PREFIX, ROUTES
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+README = (PROJECT_DIR / "README.md").read_text()
+CONTRIBUTING = (PROJECT_DIR / "CONTRIBUTING.md").read_text()
+ERRORS = (PROJECT_DIR / "docs" / "errors.md").read_text()
+PAGES = [*PROJECT_DIR.glob("*.md"), *(PROJECT_DIR / "docs").rglob("*.md")]
+LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def rows_of(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the tables in a section, without the lines above their first row."""
+    section = re.split(rf"^#+ {heading}$", page, flags=re.MULTILINE)[1]
+    lines = re.split(r"^#+ ", section, flags=re.MULTILINE)[0].splitlines()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if "|" in line
+    ]
+    return [row for row in rows if row[0].startswith("`")]
+
+
+def code_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def commands_of_the_project() -> Iterator[str]:
+    for command, application in get_commands().items():
+        if application in ("config", "agent_conversations", "sessions_store"):
+            yield command
+
+
+def paths_beside_the_api() -> Iterator[str]:
+    for pattern in get_resolver().url_patterns:
+        path = f"/{pattern.pattern}".replace("/^/", "/")
+        if not path.startswith(PREFIX):
+            yield path
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (PROJECT_DIR / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_environment_variable_is_in_the_table_of_settings() -> None:
+    variables = {name.upper() for name in Environment.model_fields}
+
+    assert {row[0].strip("`") for row in rows_of(README, "Settings")} == variables
+
+
+def test_every_route_is_in_the_table_of_routes() -> None:
+    documented = {tuple(row[0].strip("`").split()) for row in rows_of(README, "Routes")}
+
+    assert documented == {
+        (method, path.removeprefix(PREFIX).replace("c-1", "{conversationId}"))
+        for method, path in ROUTES
+    }
+
+
+def test_every_path_beside_the_api_is_in_the_readme() -> None:
+    paths = set(paths_beside_the_api())
+
+    assert {"/", "/health", "/openapi.yaml"} <= paths
+    assert [path for path in paths if f"`{path}`" not in README] == []
+
+
+def test_every_error_code_is_documented_with_its_status() -> None:
+    documented = {
+        (int(row[0].strip("`")), code)
+        for row in rows_of(ERRORS, "Errors")
+        for code in code_in(row[1])
+    }
+
+    assert documented == {(error.status, error.code) for error in ERROR_RESPONSES.values()}
+
+
+def test_every_command_is_in_the_readme() -> None:
+    commands = set(commands_of_the_project())
+
+    assert {"serve", "reindex", "shell"} <= commands
+    assert [name for name in commands if f"manage.py {name}" not in README] == []
+
+
+def test_every_make_target_is_in_contributing() -> None:
+    targets = make_targets()
+
+    assert {"help", "run", "test"} <= targets
+    assert [name for name in targets if f"  make {name} " not in CONTRIBUTING] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT_DIR).as_posix())
+def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
+    for path, anchor in LINK.findall(page.read_text()):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), path
+        if anchor:
+            headings = HEADING.findall(target.read_text())
+            slugs = [
+                re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings
+            ]
+            assert anchor in slugs, anchor
+
+
+@pytest.mark.parametrize(
+    "page", [CONTRIBUTING, architecture.PAGE.read_text()], ids=["CONTRIBUTING", "architecture"]
+)
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"`([\w./-]+/[\w./-]+\.\w+)`(?! \(new\))", page))
+    folders = [PROJECT_DIR, PROJECT_DIR / "agent_conversations"]
+
+    assert named
+    assert [path for path in named if not any((one / path).exists() for one in folders)] == []
+
+
+def test_picture_of_the_architecture_is_fresh() -> None:
+    page = architecture.PAGE.read_text()
+
+    assert page == architecture.with_picture(page), "run make architecture"
