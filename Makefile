@@ -48,7 +48,7 @@ openapi: $(VENV)/run.stamp  ## write openapi.yaml anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file openapi.yaml
 
 architecture: $(VENV)/dev.stamp  ## draw the picture of docs/architecture.md from the imports
-	$(BIN)/python -m docs.architecture
+	$(BIN)/python -m tests.architecture
 
 types:  ## compile the contract's TypeScript types against the schema's (needs Node.js)
 	cd tests/typescript && npm ci --no-audit --no-fund --silent && npm test --silent

@@ -23,5 +23,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    restart_with_glibc_variables()
+    if sys.argv[1:2] == ["serve"]:
+        restart_with_glibc_variables()
     main()

@@ -26,7 +26,5 @@ urlpatterns = [
     path("", IndexView.as_view(), name="index"),
 ]
 
-handler400 = "agent_conversations.api.exceptions.bad_request"
-handler403 = "agent_conversations.api.exceptions.permission_denied"
-handler404 = "agent_conversations.api.exceptions.page_not_found"
+handler400 = handler403 = handler404 = "agent_conversations.api.exceptions.error_view"
 handler500 = "agent_conversations.api.exceptions.server_error"

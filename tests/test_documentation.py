@@ -10,7 +10,7 @@ from django.urls import get_resolver
 
 from agent_conversations.api.exceptions import ERROR_RESPONSES
 from config.environment import Environment
-from docs import architecture
+from tests import architecture
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent

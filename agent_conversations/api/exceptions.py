@@ -207,15 +207,7 @@ def _response_outside_of_views(error: Exception) -> HttpResponse:
     )
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _response_outside_of_views(exception)
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _response_outside_of_views(exception)
-
-
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def error_view(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _response_outside_of_views(exception)
 
 

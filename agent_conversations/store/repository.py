@@ -20,13 +20,14 @@ from dataclasses import dataclass
 
 from agent_conversations.errors import (
     ConversationExistsError,
+    ConversationFullError,
     ConversationNotFoundError,
     MessageConflictError,
 )
 from agent_conversations.store import cursors, keys, legacy, records
 from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import find_conversations, verify_conversation
-from agent_conversations.store.records import StoredConversation, new_revision
+from agent_conversations.store.records import Scores, StoredConversation, new_revision
 from agent_conversations.store.scripts import ConversationScripts, LegacyRecordError
 from agent_conversations.types import (
     AgentMessage,
@@ -42,6 +43,8 @@ from sessions_store.wire.fields import check_conversation_id
 from sessions_store.wire.model import SCHEMA_VERSION
 
 DEFAULT_MAX_MESSAGES = 100_000
+IDEMPOTENCY_SECONDS = 24 * 3600
+"""How long the ``Idempotency-Key`` of a creation is remembered."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +114,13 @@ class ConversationRepository:
     ) -> None:
         retention_ms = (retention_seconds or 0) * 1000
         self._store = store
+        self._max_messages = max_messages
         self._one_server = index_in_same_step
         self._index = ConversationIndex(
             store, retention_ms=retention_ms, in_same_step=index_in_same_step
         )
         self._scripts = ConversationScripts(
-            store,
-            retention_ms=retention_ms,
-            max_messages=max_messages,
-            index_keys=self._index.script_keys,
+            store, retention_ms=retention_ms, index_keys=self._index.script_keys
         )
 
     # --- One conversation -------------------------------------------------------------------------
@@ -140,7 +141,7 @@ class ConversationRepository:
         content.pop("conversationId", None)
         conversation_id = new.conversation_id or _new_id("agent", now)
         if new.conversation_id is None and idempotency_key is not None:
-            conversation_id = self._scripts.claim_id(idempotency_key, conversation_id)
+            conversation_id = self._claim_id(idempotency_key, conversation_id)
         wanted = StoredConversation(
             conversation_id=conversation_id,
             schema_version=SCHEMA_VERSION,
@@ -150,7 +151,10 @@ class ConversationRepository:
             request_digest=hashlib.sha256(json_codec.canonical(content)).hexdigest()[:32],
             **records.attributes_of(content),
         )
-        stored = self._scripts.create(wanted)
+        status, *reply = self._scripts.run(
+            "create_conversation", conversation_id, now_ms=now, fields=records.encode(vars(wanted))
+        )
+        stored = wanted if status == b"created" else _decode(conversation_id, *reply)
         if stored.request_digest != wanted.request_digest:
             raise ConversationExistsError(conversation_id)
         self._index.update(conversation_id, stored.scores)
@@ -159,7 +163,8 @@ class ConversationRepository:
 
     def get(self, conversation_id: str) -> StoredConversation:
         """Return the conversation. Reading it sets ``last_accessed_at`` to now."""
-        conversation = self._scripts.read(conversation_id)
+        _, *reply = self._scripts.run("read_conversation", conversation_id, now_ms=now_ms())
+        conversation = _decode(conversation_id, *reply)
         self._index.update(conversation_id, conversation.scores)
         return conversation
 
@@ -181,17 +186,31 @@ class ConversationRepository:
         wire["timestamp"] = message.timestamp or iso_from_ms(now)
         wire["source"] = message.source or "text"
         wire["messageId"] = message_id
-        reply = self._scripts.append_message(
-            conversation_id, message_id, json_codec.encode(wire), now=now
+        revision = new_revision()
+        status, *reply = self._scripts.run(
+            "append_message",
+            conversation_id,
+            now_ms=now,
+            message_id=message_id,
+            message_json=json_codec.encode(wire),
+            revision=revision,
+            max_messages=self._max_messages,
         )
-        self._index.update(conversation_id, reply.scores)
-        if reply.stored_json is not None:
-            stored = records.decode_message(conversation_id, reply.stored_json).to_wire()
-            if message.timestamp is None:
-                wire["timestamp"] = stored["timestamp"]
-            if json_codec.canonical(stored) != json_codec.canonical(wire):
-                raise MessageConflictError
-        return Appended(message_id, reply.scores.message_count, reply.replayed)
+        if status == b"full":
+            raise ConversationFullError(self._max_messages)
+        scores = _scores(*reply[:3])
+        self._index.update(conversation_id, scores)
+        if status == b"appended":
+            return Appended(message_id, scores.message_count, replayed=False)
+        stored_json, stored_revision = reply[3:]
+        stored = records.decode_message(conversation_id, stored_json).to_wire()
+        if message.timestamp is None:
+            wire["timestamp"] = stored["timestamp"]
+        if json_codec.canonical(stored) != json_codec.canonical(wire):
+            raise MessageConflictError
+        # A message whose reply was lost, and that was sent again, finds its own revision.
+        replayed = stored_revision != revision.encode()
+        return Appended(message_id, scores.message_count, replayed)
 
     def list_messages(
         self,
@@ -211,7 +230,10 @@ class ConversationRepository:
         """
         position = None if after is None else cursors.decode_cursor(after, conversation_id, order)
         first, last = cursors.page_range(position, limit, order)
-        scores, messages = self._scripts.page_messages(conversation_id, first, last)
+        _, *reply, messages = self._scripts.run(
+            "page_messages", conversation_id, now_ms=now_ms(), first=first, last=last
+        )
+        scores = _scores(*reply)
         records.check_messages(conversation_id, messages)
         self._index.update(conversation_id, scores)
         if order == "desc":
@@ -237,12 +259,17 @@ class ConversationRepository:
             PreconditionFailedError: it has another revision.
         """
         given = changes.to_wire()
-        conversation = self._scripts.update(
+        removed = [name for name in changes.given() if name not in given]
+        _, *reply = self._scripts.run(
+            "update_conversation",
             conversation_id,
-            [name for name in changes.given() if name not in given],
-            records.encode(records.attributes_of(given)),
-            allowed_revisions=if_revision,
+            now_ms=now_ms(),
+            allowed=_allowed(if_revision),
+            revision=new_revision(),
+            removed_count=len(removed),
+            changes=[*removed, *records.encode(records.attributes_of(given))],
         )
+        conversation = _decode(conversation_id, *reply)
         self._index.update(conversation_id, conversation.scores)
         return conversation
 
@@ -256,11 +283,14 @@ class ConversationRepository:
             ConversationNotFoundError: there was none.
             PreconditionFailedError: it has another revision.
         """
-        existed = self._scripts.delete(conversation_id, allowed_revisions=if_revision)
-        # Also where it did not exist: an earlier attempt may have ended before this step.
+        allowed = _allowed(if_revision)
+        try:
+            self._scripts.run_on_record("delete_conversation", conversation_id, allowed=allowed)
+        except ConversationNotFoundError:
+            # An earlier attempt may have ended before this step.
+            self._index.remove(conversation_id)
+            raise
         self._index.remove(conversation_id)
-        if not existed:
-            raise ConversationNotFoundError
 
     # --- The list ---------------------------------------------------------------------------------
 
@@ -299,12 +329,14 @@ class ConversationRepository:
     def index(self, conversation_id: str) -> None:
         """Set a conversation's index entry and its expiry, both as its record has them."""
         try:
-            scores = self._scripts.update_index_and_expiry(conversation_id)
+            _, *scores = self._scripts.run_on_record(
+                "index_conversation", conversation_id, now_ms=now_ms()
+            )
         except LegacyRecordError as error:
             conversation = legacy.convert(conversation_id, error.raw).conversation
             self._index.put(conversation_id, conversation.scores)
         else:
-            self._index.update(conversation_id, scores)
+            self._index.update(conversation_id, _scores(*scores))
 
     def remove_orphans(self) -> Iterator[int]:
         """Remove index entries without a record; yield how many, a batch at a time."""
@@ -336,6 +368,31 @@ class ConversationRepository:
         self._index.update(conversation_id, converted.conversation.scores)
         return True
 
+    def _claim_id(self, idempotency_key: str, candidate: str) -> str:
+        """Return the conversation id that the key was given in the last day, else ``candidate``."""
+        key = keys.idempotency_key(hashlib.sha256(idempotency_key.encode()).hexdigest())
+        _, claimed = self._store.transaction(
+            [("SET", key, candidate, "NX", "EX", IDEMPOTENCY_SECONDS), ("GET", key)],
+            repeatable=True,  # the second attempt finds the id that the first has set
+        )
+        return str(claimed, "utf-8")
+
 
 def _new_id(prefix: str, now: int) -> str:
     return f"{prefix}-{now}-{secrets.token_hex(8)}"
+
+
+def _scores(created_at_ms: bytes, last_accessed_at_ms: bytes, message_count: int) -> Scores:
+    return Scores(int(created_at_ms), int(last_accessed_at_ms), message_count)
+
+
+def _decode(
+    conversation_id: str, flat_record: Sequence[bytes], messages: Sequence[bytes]
+) -> StoredConversation:
+    record = dict(zip(flat_record[::2], flat_record[1::2], strict=True))
+    return records.decode_conversation(conversation_id, record, messages)
+
+
+def _allowed(revisions: Sequence[str] | None) -> str:
+    """Return the revisions as the scripts take them; one that cannot be ours matches none."""
+    return "*" if revisions is None else " ".join(filter(str.isalnum, revisions))

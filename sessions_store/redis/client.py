@@ -10,6 +10,7 @@ figures.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -49,8 +50,12 @@ def connection_options() -> dict[str, Any]:
 
 def without_credentials(url: str) -> str:
     """Return a Redis URL as it may be shown: without user name, password and options."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+    try:
+        parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return "an invalid URL"  # where its password is, nobody knows
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 class _UnknownScriptError(Exception):

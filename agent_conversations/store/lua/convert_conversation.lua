@@ -14,7 +14,7 @@
 -- ARGV[5..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
 --                                    JSON … of the messages
 --
--- Returns 1 if it was stored, 0 if not.
+-- Returns { 'converted' } if it was stored, { 'unchanged' } if not.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -30,10 +30,10 @@ local contents = {} for i = 5, #ARGV do contents[#contents + 1] = ARGV[i] end --
 local kind = redis.call('TYPE', record_key).ok
 if expected_json == '' then
   if kind ~= 'none' then
-    return 0
+    return { 'unchanged' }
   end
 elseif kind ~= 'string' or redis.call('GET', record_key) ~= expected_json then
-  return 0
+  return { 'unchanged' }
 end
 redis.call('DEL', record_key, messages_key, message_ids_key)
 local values = tonumber(fields_count)
@@ -46,4 +46,4 @@ for i = values + 1, #contents, 2 do
 end
 local times = redis.call('HMGET', record_key, 'createdAt', 'lastAccessedAt')
 update_index_and_expiry(times[1], times[2], count)
-return 1
+return { 'converted' }

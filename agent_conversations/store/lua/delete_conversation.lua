@@ -10,7 +10,8 @@
 -- ARGV[2]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
 --
--- Returns 'deleted', 'missing' if there was no record, or 'stale' if it has another revision.
+-- Returns { 'deleted' }, { 'missing' } if there was no record, or { 'stale' } if it has another
+-- revision.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -26,8 +27,8 @@ if existed and allowed ~= '*' then
   -- A record that is not a hash has no revision: pcall returns an error, which is a table.
   local revision = redis.pcall('HGET', record_key, 'revision')
   if type(revision) ~= 'string' or not is_among(allowed, revision) then
-    return 'stale'
+    return { 'stale' }
   end
 end
 delete_all()
-return existed and 'deleted' or 'missing'
+return { existed and 'deleted' or 'missing' }

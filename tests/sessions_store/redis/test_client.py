@@ -9,7 +9,7 @@ from redis import Redis
 
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
-from sessions_store.redis.client import StoreClient
+from sessions_store.redis.client import StoreClient, without_credentials
 from sessions_store.redis.rate_limit import RateLimiter
 from tests.faults.relay import Relay, named
 
@@ -127,3 +127,18 @@ def test_transaction_is_one_step(real_store: StoreClient, real_redis: Redis) -> 
 
     assert replies == [True, b"1", 2]
     assert {"cmdstat_multi", "cmdstat_exec"} <= real_redis.info("commandstats").keys()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("rediss://user:secret@redis.example:6380/1?timeout=2", "rediss://redis.example:6380/1"),
+        ("redis://:p@secret@redis.example", "redis://redis.example"),
+        ("redis://redis.example/0?password=a@secret", "redis://redis.example/0"),
+        ("redis://user:p?secret@redis.example", "an invalid URL"),
+        ("unix:///var/run/valkey.sock?password=secret", "unix:///var/run/valkey.sock"),
+    ],
+)
+def test_url_is_shown_without_credentials(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown

@@ -1,1 +1,0 @@
-"""What is written about the service; not installed, and imported by nothing that runs it."""
