@@ -9,7 +9,6 @@ from django.core.management import get_commands
 from django.urls import get_resolver
 
 from agent_conversations.api.exceptions import ERROR_RESPONSES
-from config.environment import Environment
 from tests import architecture
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
 
@@ -51,12 +50,6 @@ def paths_beside_the_api() -> Iterator[str]:
 
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (PROJECT_DIR / "Makefile").read_text(), re.MULTILINE))
-
-
-def test_every_environment_variable_is_in_the_table_of_settings() -> None:
-    variables = {name.upper() for name in Environment.model_fields}
-
-    assert {row[0].strip("`") for row in rows_of(README, "Settings")} == variables
 
 
 def test_every_route_is_in_the_table_of_routes() -> None:

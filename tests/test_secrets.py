@@ -43,27 +43,14 @@ def send_everything(client: ServedClient) -> Iterator[bytes]:
         yield client.post(path, body, "application/json").content
     yield client.post(path, str(SESSION).encode(), "application/json").content
     yield client.post(path, str(SESSION).encode(), "text/plain").content
-    routes = [
-        ("GET", f"{PREFIX}/list"),
-        ("POST", f"{PREFIX}/new"),
-        ("GET", f"{PREFIX}/{ID}"),
-        ("PATCH", f"{PREFIX}/{ID}"),
-        ("POST", f"{PREFIX}/{ID}/message"),
-        ("GET", f"{PREFIX}/{ID}/messages"),
-        ("GET", path),
-        ("DELETE", f"{path}?sessionId=another"),
-        ("PUT", path),
-        ("DELETE", f"{PREFIX}/{ID}"),
-    ]
+    # Deletions last, and of the session only one with another id.
+    routes = sorted([*ROUTES, ("PUT", path)], key=lambda route: route[0] == "DELETE")
     for accept in ("application/json", "text/html"):
         for method, route in routes:
-            yield client.generic(method, route, headers={"Accept": accept}).content
+            url = f"{route.replace('c-1', ID)}?sessionId=another"
+            yield client.generic(method, url, headers={"Accept": accept}).content
     for page in ("/", "/docs", "/redoc", "/openapi.yaml", "/health", "/health/ready"):
         yield client.get(page).content
-
-
-def test_requests_below_cover_every_route() -> None:
-    assert len(ROUTES) == 10, "add a new route to send_everything()"
 
 
 def test_no_response_and_no_log_line_shows_the_token(

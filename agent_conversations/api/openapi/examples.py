@@ -8,20 +8,20 @@ from agent_conversations.errors import ConversationExistsError, ConversationFull
 from agent_conversations.store.repository import DEFAULT_MAX_MESSAGES
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, StoreUnavailableError
 
-EXAMPLE_ID = "agent-1795423973269-5iwhvn2en0a1"
+EXAMPLE_ID = "agent-1795423973269-5e9d21b07c3fa846"
 USER_MESSAGE: dict[str, Any] = {
     "role": "user",
     "content": "What is left on my list for today?",
     "timestamp": "2026-11-23T08:53:01.412Z",
     "source": "voice",
-    "messageId": "msg-1795423981412-k3v9x2m1q8zt",
+    "messageId": "msg-1795423981412-0b7f4d92ac81e365",
 }
 TOOL_MESSAGE: dict[str, Any] = {
     "role": "tool",
     "content": "",
     "timestamp": "2026-11-23T08:53:03.120Z",
     "source": "tool_output",
-    "messageId": "msg-1795423983120-0c7w5r2ynb4e",
+    "messageId": "msg-1795423983120-c4a80e6d19b2f753",
     "toolName": "list_tasks",
     "toolArgs": {"day": "2026-11-23", "open": True},
     "toolOutput": "2 tasks: call the plumber, water the plants",
