@@ -5,9 +5,18 @@ import traceback
 from typing import Any
 
 import structlog
-from structlog.typing import EventDict
+from structlog.typing import EventDict, Processor
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+ACCESS_LOGGER = "granian.access"
+"""Has the level of the access log, and is its lines' ``logger``; see access_log.py."""
+
+
+def line_renderers() -> list[Processor]:
+    """Return the processors that make a line of an event."""
+    if sys.stderr.isatty():
+        return [_escape, structlog.dev.ConsoleRenderer()]
+    return [structlog.processors.JSONRenderer()]
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -19,11 +28,6 @@ def logging_config(level: str) -> dict[str, Any]:
         structlog.processors.TimeStamper(fmt="iso"),
         _name_exception,
     ]
-    renderers: list[Any] = (
-        [_escape, structlog.dev.ConsoleRenderer()]
-        if sys.stderr.isatty()
-        else [structlog.processors.JSONRenderer()]
-    )
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -33,7 +37,7 @@ def logging_config(level: str) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *renderers,
+                    *line_renderers(),
                 ],
                 "keep_exc_info": False,
             }
@@ -41,10 +45,10 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            name: {"level": level if level in LOG_LEVELS else "INFO"}
-            for name in ("agent_conversations", "sessions_store", "config", "granian.access")
+            name: {"level": level}
+            for name in ("agent_conversations", "sessions_store", "config", ACCESS_LOGGER)
         }
-        # Django reports every answer of 500 and above; what went wrong is logged by api/errors.py.
+        # Django logs every response of 500 and above; api/exceptions.py logs what went wrong.
         # Its security logger quotes requests; a refused host is a 400 in the access log.
         | {name: {"level": "CRITICAL"} for name in ("django.request", "django.security")},
     }

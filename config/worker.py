@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import signal
 
-from config.wsgi import application
+from config import wsgi
+from config.access_log import log_requests
 from sessions_store.embedded.parent_process import end_with_parent
 
 __all__ = ["application"]
@@ -14,8 +15,10 @@ __all__ = ["application"]
 # both at once, a worker now and then ended by neither.
 os.setpgrp()
 _parent = multiprocessing.parent_process()
-# A worker has nothing to save, and no one is left to see that it obeys.
+# A worker has nothing to save but the last lines of its access log, and no one is left to see that
+# it obeys.
 end_with_parent(_parent.pid if _parent and _parent.pid else os.getppid(), by=signal.SIGKILL)
+application = log_requests(wsgi.application)
 # What is loaded by now stays. To look at it again, a full collection took 40 ms and brought pages
 # into memory that nothing else needs.
 gc.collect()

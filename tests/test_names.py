@@ -8,17 +8,15 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 MAX_WORDS = 10
 OTHER_DIALECT = re.compile(r"test_(given|when)_|test_.*_when_.*_then_")
-NOT_YET_RENAMED = ("config/test_logging.py",)
 
 
 def names_of_tests() -> Iterator[tuple[str, str]]:
     """Yield the path of a module under ``tests`` and the name of each test in it."""
     for path in sorted(TESTS.rglob("test_*.py")):
         module = path.relative_to(TESTS).as_posix()
-        if not module.startswith(NOT_YET_RENAMED):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                    yield module, node.name
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield module, node.name
 
 
 def test_name_of_a_test_has_at_most_ten_words() -> None:

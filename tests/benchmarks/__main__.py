@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,30 @@ def measure_memory(running: over_http.Service, case: Case) -> ratios.Ratio:
     return ratios.Ratio(name, after / before, 1.05, True, "KiB", after, before)
 
 
+def measure_access_log(place: Workplace, case: Case) -> ratios.Ratio:
+    """Requests a second with the access log, over those without.
+
+    Several services of each kind: of two that are started alike, one is some percent faster for as
+    long as it runs.
+    """
+    found: list[tuple[float, float]] = []
+    for _ in range(3):
+        with (
+            over_http.service(place.url, log_level="INFO") as logging,
+            over_http.service(place.url) as silent,
+        ):
+            for order in ([logging, silent], [silent, logging]) * 4:
+                per_second = {
+                    running: over_http.drive(running, case, connections=16, seconds=1).per_second
+                    for running in order
+                }
+                found.append((per_second[logging], per_second[silent]))
+    value = statistics.median(one / other for one, other in found)
+    name = "requests a second with the access log, over without"
+    one, other = map(statistics.median, zip(*found, strict=True))
+    return ratios.Ratio(name, value, 0.92, False, "/s", one, other)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
@@ -83,15 +108,17 @@ def main() -> int:
     found: list[ratios.Ratio] = []
     loads: list[Measured] = []
     with Progress(console=Console(stderr=True)) as bar, workplace() as place:
-        task = bar.add_task("ratios", total=12)
+        task = bar.add_task("ratios", total=13)
         for ratio in measure_ratios(place):
             found.append(ratio)
             bar.update(task, advance=1, description=ratio.name)
         place.redis.flushall()
         prepare(place)
         place.let_processors_go()
+        read = cases(place)[0]
+        found.append(measure_access_log(place, read))
+        bar.update(task, advance=1)
         with over_http.service(place.url) as running:
-            read = cases(place)[0]
             found.append(measure_memory(running, read))
             bar.update(task, advance=1)
             if not arguments.check:

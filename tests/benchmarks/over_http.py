@@ -51,8 +51,8 @@ class Service:
 
 
 @contextmanager
-def service(redis_url: str) -> Iterator[Service]:
-    """Run ``manage.py serve`` as shipped: with as many workers as cores."""
+def service(redis_url: str, *, log_level: str = "WARNING") -> Iterator[Service]:
+    """Run ``manage.py serve`` as shipped: with as many workers as cores, its log in a file."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,19 +63,21 @@ def service(redis_url: str) -> Iterator[Service]:
             "DATA_DIR": folder,
             "PORT": str(port),
             "ELEVENLABS_AGENT_ENABLED": "true",
-            "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": log_level,
             # wrk appends more to one conversation than people ever say.
             "CONVERSATION_MAX_MESSAGES": "999999999",
         }
         environment |= {
             name: os.environ[name] for name in ("WORKERS", "THREADS") if name in os.environ
         }
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"],
-            cwd=PROJECT_DIR,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-        )
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=PROJECT_DIR,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
         try:
             _wait_until_up(port)
             yield Service(port, process.pid)

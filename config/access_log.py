@@ -1,0 +1,137 @@
+"""The access log: one line a request on standard error, cheap enough to be left on.
+
+A request only leaves a note, before its response is sent. A thread of the worker makes lines of the
+notes and writes them every ``INTERVAL_SECONDS``, and once more when the worker ends. A reader of
+standard error that is slow, or has stopped, delays that thread and no request.
+
+Lines are lost in these cases only:
+
+- A worker is killed by SIGKILL: those not written yet, of its last ``INTERVAL_SECONDS``.
+- Standard error does not take what is left in the five seconds that a worker is given to end.
+- More than ``MAX_NOTES`` requests wait for a slow reader, or writing fails (a full disk, a reader
+  that is gone). A warning gives the number of the lines that are missing.
+"""
+
+import logging
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from config.chunked import Wsgi
+from config.logging import ACCESS_LOGGER, line_renderers
+
+INTERVAL_SECONDS = 0.2
+MAX_NOTES = 10_000
+MAX_PATH_LENGTH = 500
+"""Characters that are logged of a path: with all of them escaped, a line fits into ``PIPE_BUF``."""
+
+_logger = logging.getLogger(__name__)
+
+
+class AccessLog:
+    """Takes a note of each request from any thread; writes them as lines from one thread."""
+
+    def __init__(self) -> None:
+        # Appending and taking from the left are atomic: no request waits for a lock.
+        self._notes: deque[tuple[float, str]] = deque()
+        self._dropped = 0
+        self._dropping = threading.Lock()
+        self._renderers = line_renderers()
+
+    def wrap(self, application: Wsgi) -> Wsgi:
+        """Return the application with a note of each request: when its response is ready.
+
+        Without the query, which may name a session.
+        """
+
+        def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            status = "500"  # which the server sends for an exception
+
+            def start(status_line: str, *rest: Any) -> Any:
+                nonlocal status
+                status = status_line[:3]
+                return start_response(status_line, *rest)
+
+            method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"][:MAX_PATH_LENGTH]
+            began = time.perf_counter()
+            try:
+                return application(environ, start)
+            finally:
+                ms = (time.perf_counter() - began) * 1000
+                self._add(f"{method} {path} {status} {ms:.1f}ms")
+
+        return serve
+
+    def _add(self, event: str) -> None:
+        if len(self._notes) < MAX_NOTES:
+            self._notes.append((time.time(), event))
+        else:
+            self._drop(1)
+
+    def _drop(self, lines: int) -> None:
+        with self._dropping:
+            self._dropped += lines
+
+    def run(self) -> None:
+        """Write until the main thread has ended, and what is left then."""
+        main_thread = threading.main_thread()
+        while main_thread.is_alive():
+            main_thread.join(INTERVAL_SECONDS)
+            self.write()
+        self.write()  # what was noted while the last write waited for its reader
+
+    def write(self) -> None:
+        """Write the notes there are, as many whole lines at once as a pipe takes in one piece.
+
+        POSIX keeps writes of up to ``PIPE_BUF`` bytes apart, so that no line is torn by those of
+        another worker.
+        """
+        block = b""
+        for _ in range(len(self._notes)):
+            line = self._line(*self._notes.popleft())
+            if len(block) + len(line) > select.PIPE_BUF:
+                self._write(block)
+                block = b""
+            block += line
+        self._write(block)
+        with self._dropping:
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            _logger.warning("Lines are missing in the access log", extra={"lines": dropped})
+
+    def _write(self, block: bytes) -> None:
+        try:
+            while block:
+                block = block[os.write(sys.stderr.fileno(), block) :]
+        except OSError:
+            self._drop(block.count(b"\n"))
+
+    def _line(self, ended: float, event: str) -> bytes:
+        timestamp = datetime.fromtimestamp(ended, UTC).isoformat(timespec="microseconds")
+        line: Any = {
+            "event": event,
+            "level": "info",
+            "logger": ACCESS_LOGGER,
+            "timestamp": timestamp.replace("+00:00", "Z"),
+        }
+        for render in self._renderers:
+            line = render(None, "info", line)
+        return f"{line}\n".encode()
+
+
+def log_requests(application: Wsgi) -> Wsgi:
+    """Return the application with the access log, if its level is INFO or below.
+
+    Starts the thread that writes it. Not a daemon: Python waits for it when the process ends.
+    """
+    if not logging.getLogger(ACCESS_LOGGER).isEnabledFor(logging.INFO):
+        return application
+    log = AccessLog()
+    threading.Thread(target=log.run, name="access log", daemon=False).start()
+    return log.wrap(application)

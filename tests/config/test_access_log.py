@@ -1,0 +1,289 @@
+"""The access log: what a line says, and that none is lost or torn."""
+
+import http.client
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config.environment import PROJECT_DIR
+
+from config import access_log
+from config.access_log import AccessLog, log_requests
+from tests.config.test_serve import children_of, eventually, free_port, is_free, is_gone, name_of
+
+
+def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("204 No Content", [])
+    return []
+
+
+def request(log: AccessLog, path: str, query: str = "", application: Any = respond) -> None:
+    """Send a request through the log, as a WSGI server would."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
+    log.wrap(application)(environ, lambda status, headers, exc_info=None: None)
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is handed to the operating system, call by call."""
+    found: list[bytes] = []
+
+    def write(_: int, block: bytes) -> int:
+        found.append(block)
+        return len(block)
+
+    monkeypatch.setattr("config.access_log.os.write", write)
+    return found
+
+
+def test_line_has_the_fields_of_every_log_line(capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog()
+    request(log, "/agent-conversations/api/c-1")
+
+    log.write()
+
+    line = json.loads(capfd.readouterr().err)
+    assert list(line) == ["event", "level", "logger", "timestamp"]
+    assert re.fullmatch(r"GET /agent-conversations/api/c-1 204 [0-9]+\.[0-9]ms", line["event"])
+    assert (line["level"], line["logger"]) == ("info", "granian.access")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])
+
+
+def test_line_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog()
+    request(log, "/")
+
+    log.write()
+    log.write()
+
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_query_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    log = AccessLog()
+    request(log, "/c-1/session", query="sessionId=MARK")
+
+    log.write()
+
+    assert "MARK" not in capfd.readouterr().err
+
+
+def test_exception_is_logged_as_the_500_that_it_becomes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raise RuntimeError
+
+    log = AccessLog()
+    with pytest.raises(RuntimeError):
+        request(log, "/", application=fail)
+
+    log.write()
+
+    assert json.loads(capfd.readouterr().err)["event"].startswith("GET / 500 ")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_path_cannot_forge_a_line_or_steer_a_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    log = AccessLog()
+    request(log, '/"\n{}\r\x1b[31mFORGED\x07\x7f\x85\x9b')
+
+    log.write()
+
+    written = capfd.readouterr().err
+    assert written.count("\n") == 1
+    assert not re.search(r"[\r\x07\x7f-\x9f]|\x1b\[31mF", written)
+    assert ("\x1b[" in written) is terminal, "colours of ours, for people"
+
+
+def test_line_fits_into_one_write_however_long_the_path(writes: list[bytes]) -> None:
+    log = AccessLog()
+    request(log, "/" + "\xff" * 65_000)
+
+    log.write()
+
+    assert len(writes) == 1
+    assert len(writes[0]) <= select.PIPE_BUF
+
+
+def test_every_write_has_whole_lines_and_is_atomic(writes: list[bytes]) -> None:
+    log = AccessLog()
+    for number in range(1_000):
+        request(log, f"/{number}/{'x' * (number % 400)}")
+
+    log.write()
+
+    assert all(block.endswith(b"\n") and len(block) <= select.PIPE_BUF for block in writes)
+    lines = b"".join(writes).splitlines()
+    assert [json.loads(line)["event"].split("/")[1] for line in lines] == list(
+        map(str, range(1_000))
+    )
+    assert len(writes) < 150, "many lines in one write"
+
+
+def test_rest_of_a_partial_write_follows(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = AccessLog()
+    request(log, "/c-1")
+    write = os.write
+    monkeypatch.setattr("config.access_log.os.write", lambda fd, block: write(fd, block[:7]))
+
+    log.write()
+
+    assert json.loads(capfd.readouterr().err)["event"].startswith("GET /c-1 204 ")
+
+
+def test_requests_beyond_the_limit_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(access_log, "MAX_NOTES", 3)
+    log = AccessLog()
+    for number in range(5):
+        request(log, f"/{number}")
+
+    log.write()
+    log.write()
+
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split("/")[1][0] for line in lines if "granian.access" in line] == list("012")
+    assert [record.__dict__["lines"] for record in caplog.records] == [2]
+
+
+def test_lines_that_cannot_be_written_are_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    log = AccessLog()
+    request(log, "/1")
+    request(log, "/2")
+
+    with os.fdopen(writer, "w") as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        log.write()
+
+    assert [record.__dict__["lines"] for record in caplog.records] == [2]
+
+
+@pytest.mark.parametrize(("level", "logged"), [("INFO", True), ("WARNING", False)])
+def test_level_switches_the_log(
+    level: str, logged: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("threading.Thread.start", lambda _: None)
+    caplog.set_level(level, "granian.access")
+
+    assert (log_requests(respond) is not respond) is logged
+
+
+class Service:
+    """The service with two workers, whose standard error nobody reads before ``read``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.answered: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve"],
+            cwd=PROJECT_DIR,
+            env={
+                "PATH": os.environ["PATH"],
+                "DATA_DIR": str(folder),
+                "PORT": str(self.port),
+                "WORKERS": "2",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def workers(self) -> list[int]:
+        return [pid for pid in children_of(self.process.pid) if name_of(pid) == "python"]
+
+    def send_requests(self, client: int) -> None:
+        """Send one request after the other, until the service is gone."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            for number in range(1_000_000):
+                path = f"/nowhere/{client}-{number}"
+                connection.request("GET", path)
+                response = connection.getresponse()
+                response.read()
+                assert response.status == 404
+                self.answered.append(path)
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            connection.close()
+
+    def read(self) -> list[Any]:
+        """Read standard error to its end; return the events of the access log.
+
+        Raises:
+            ValueError: a line is not whole.
+        """
+        assert self.process.stderr is not None
+        lines = [json.loads(line) for line in self.process.stderr]
+        return [line["event"] for line in lines if line["logger"] == "granian.access"]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(tmp_path / "data")
+    yield service
+    service.process.terminate()
+    assert service.process.stderr is not None
+    service.process.stderr.close()
+    service.process.wait(30)
+
+
+def terminate(service: Service) -> None:
+    service.process.terminate()
+
+
+def interrupt(service: Service) -> None:
+    """Do as Ctrl-C in a terminal, which signals the whole group."""
+    os.killpg(service.process.pid, signal.SIGINT)
+
+
+def terminate_workers(service: Service) -> None:
+    """Do as granian where it replaces a worker."""
+    for pid in service.workers():
+        os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [terminate, interrupt, terminate_workers])
+def test_every_response_has_a_whole_line_after_a_stop(
+    service: Service, stop: Callable[[Service], None]
+) -> None:
+    eventually(lambda: not is_free(service.port))
+    with ThreadPoolExecutor(9) as pool:
+        for client in range(8):
+            pool.submit(service.send_requests, client)
+        # Their lines are several times what a pipe holds, which nobody reads: no request waits.
+        eventually(lambda: len(service.answered) > 2_000)
+        workers = service.workers()
+
+        stop(service)
+        events = pool.submit(service.read)
+        eventually(lambda: all(map(is_gone, workers)))
+        service.process.kill()
+
+    paths = Counter(event.split()[1] for event in events.result())
+    assert [path for path in service.answered if path not in paths] == []
+    assert set(paths.values()) == {1}
+    assert len(workers) == 2
