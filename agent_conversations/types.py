@@ -12,13 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 from pydantic_core import PydanticCustomError
 
 from sessions_store.wire.encoded import Encoded
-from sessions_store.wire.fields import (
-    BoundedObject,
-    ConversationId,
-    Identifier,
-    Text,
-    Timestamp,
-)
+from sessions_store.wire.fields import BoundedObject, ConversationId, Identifier, Text, Timestamp
 from sessions_store.wire.model import STORED, WireModel
 
 Role = Literal["user", "assistant", "system", "tool"]

@@ -17,11 +17,7 @@ A repository needs only a Redis client, so a callback service can use it with a 
 from collections.abc import Iterator, Sequence
 
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
-from sessions_store.errors import (
-    CorruptRecordError,
-    UnsupportedRecordVersionError,
-    WrongTypeError,
-)
+from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
 from sessions_store.keys import SESSION_PREFIX, session_key
 from sessions_store.redis.client import StoreClient
 from sessions_store.types import DEFAULT_TTL_SECONDS, AgentSession
@@ -54,10 +50,7 @@ class SessionRepository:
         self._delete = store.script(_PACKAGE, "delete_session", repeatable=True)
 
     def set(
-        self,
-        conversation_id: str,
-        session: AgentSession,
-        ttl_seconds: int = DEFAULT_TTL_SECONDS,
+        self, conversation_id: str, session: AgentSession, ttl_seconds: int = DEFAULT_TTL_SECONDS
     ) -> AgentSession:
         """Store ``session`` in place of any other, expiring ``ttl_seconds`` from now.
 

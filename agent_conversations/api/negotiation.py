@@ -30,10 +30,7 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         return next(iter(parsers))
 
     def select_renderer(
-        self,
-        request: Request,
-        renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         by_type: dict[Any, BaseRenderer] = {renderer.media_type: renderer for renderer in renderers}
         quality = _qualities(request.META.get("HTTP_ACCEPT", "*/*").lower())
@@ -64,10 +61,7 @@ class FirstRenderer(BaseContentNegotiation):
         return None
 
     def select_renderer(
-        self,
-        request: Request,
-        renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         renderer = next(iter(renderers))
         return renderer, str(renderer.media_type)

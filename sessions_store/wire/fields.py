@@ -75,9 +75,7 @@ ConversationId = Annotated[
     ),
 ]
 Timestamp = Annotated[
-    str,
-    AfterValidator(_as_timestamp),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    str, AfterValidator(_as_timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 # Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
 # checks for that where a string has a constraint, even an empty one.
