@@ -55,7 +55,7 @@ def _qualities(accept: str) -> Mapping[str, float]:
 
 
 class FirstRenderer(BaseContentNegotiation):
-    """For a document that exists in one form only: that form, whatever ``Accept`` says."""
+    """For a document that exists in one form only: that form, with any ``Accept``."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return None

@@ -39,7 +39,8 @@ from sessions_store.wire.encoded import Encoded
 class AgentConversationViewSet(ApiViewSet):
     """What users and voice agents said. Not the note-taking conversations of cursor-runner."""
 
-    name = "Agent conversation"
+    def get_view_name(self) -> str:
+        return str(self.name or "Agent conversation")  # without, "Agent Conversation Instance"
 
     @operation(
         "listAgentConversations",
@@ -138,7 +139,7 @@ class AgentConversationViewSet(ApiViewSet):
         },
         headers=[ETAG, IF_MATCH],
         errors=[ConversationNotFoundError, PreconditionFailedError, CorruptRecordError],
-        irreversible="PATCH replaces the given fields whole; what stood there is gone.",
+        irreversible="PATCH replaces the given fields whole; their earlier values are lost.",
     )
     def partial_update(self, request: Request, conversation_id: str) -> HttpResponseBase:
         changes = ConversationChanges.parse(request.data)
