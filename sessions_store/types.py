@@ -170,10 +170,7 @@ _OUR_KEYS = frozenset({"createdAt", "ttl", "schemaVersion"})
 
 def find_push_url(body: dict[str, Any]) -> str | None:
     """Return the first absolute ``ws://`` or ``wss://`` URL at one of ``PUSH_URL_PATHS``."""
-    for url in _urls(body):
-        if _is_push_url(url):
-            return url
-    return None
+    return next(filter(_is_push_url, _urls(body)), None)
 
 
 def _first_url(body: dict[str, Any]) -> str | None:
