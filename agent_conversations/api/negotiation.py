@@ -57,9 +57,6 @@ def _qualities(accept: str) -> Mapping[str, float]:
 class FirstRenderer(BaseContentNegotiation):
     """For a document that exists in one form only: that form, with any ``Accept``."""
 
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        return None
-
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
