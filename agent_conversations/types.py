@@ -2,8 +2,6 @@
 
 A field of a message is listed here and nowhere else; one of a conversation also in its stored
 record, in ``store/records.py``.
-
-Not the note-taking conversations of cursor-runner (``cursor:conversation:*``).
 """
 
 from typing import Annotated, Any, ClassVar, Literal, get_args

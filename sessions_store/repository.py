@@ -1,11 +1,5 @@
 """Sessions in Redis: ``elevenlabs:session:<conversationId>``, plain JSON, ten minutes.
 
-A session is the *raw push-capable payload* of a live connection: the whole object that the
-ElevenLabs client handed out on connecting, and the push-capable URL found in it. A callback that
-comes minutes later must use that URL exactly as it was. Nothing is ever rebuilt from a session id:
-the URL carries a token that ElevenLabs does not hand out twice, so a rebuilt one is refused. For
-the same reason nothing is normalised, renamed or dropped.
-
 A repository needs only a Redis client, so a callback service can use it with a URL alone::
 
     sessions = SessionRepository(StoreClient.from_url("redis://localhost:6379/0"))

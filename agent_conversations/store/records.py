@@ -1,8 +1,8 @@
 """The stored record of a conversation: its fields, and how each is encoded.
 
-``StoredConversation`` lists the fields, and nothing else does: reading, creating, updating, the
-response and the conversion of legacy records follow its annotations. An optional field is one more
-line there, beside its type in ``types.py``.
+``StoredConversation`` lists the fields: reading, creating, updating, the response and the
+conversion of legacy records follow its annotations. An optional field is one more line there,
+beside its type in ``types.py``; scripts name only the fields that they compare or change.
 """
 
 import secrets
