@@ -9,9 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from sessions_store.wire.encoded import Encoded
 from sessions_store.wire.fields import BoundedObject, ConversationId, Identifier, Text, Timestamp
-from sessions_store.wire.model import STORED, WireModel
+from sessions_store.wire.model import STORED, Encoded, WireModel
 
 Role = Literal["user", "assistant", "system", "tool"]
 Source = Literal["voice", "text", "user_input", "agent_response", "tool_output", "system_event"]

@@ -9,8 +9,7 @@ from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.openapi.forms import form_of
-from sessions_store.wire.encoded import Encoded
-from sessions_store.wire.model import WireModel
+from sessions_store.wire.model import Encoded, WireModel
 
 
 class JsonRenderer(BaseRenderer):

@@ -33,7 +33,7 @@ from agent_conversations.types import (
     Pagination,
 )
 from sessions_store.errors import CorruptRecordError
-from sessions_store.wire.encoded import Encoded
+from sessions_store.wire.model import Encoded
 
 
 class AgentConversationViewSet(ApiViewSet):

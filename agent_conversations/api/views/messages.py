@@ -23,7 +23,7 @@ from agent_conversations.types import (
     MessagePagination,
 )
 from sessions_store.errors import CorruptRecordError
-from sessions_store.wire.encoded import Encoded
+from sessions_store.wire.model import Encoded
 
 
 class AgentMessageViewSet(ApiViewSet):
