@@ -57,12 +57,7 @@ class AgentConversationViewSet(ApiViewSet):
     @action(detail=False, url_path="list", url_name="list", name="Agent conversations")
     def list_conversations(self, request: Request) -> HttpResponseBase:
         query = ConversationListQuery.parse(request.query_params.dict())
-        page = conversations().list(
-            limit=query.limit,
-            offset=query.offset,
-            sort_by=query.sort_by,
-            sort_order=query.sort_order,
-        )
+        page = conversations().list(**dict(query))
         pagination = Pagination(
             total=page.total,
             limit=query.limit,
