@@ -1,7 +1,6 @@
 """One table from an exception to its response, and the envelope that every error response has."""
 
 import logging
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -186,12 +185,11 @@ def _headers(error: Exception) -> dict[str, str]:
     headers = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, exceptions.APIException):
-        # The attributes by which Django REST Framework hands on what these two headers say.
-        if auth_header := getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = auth_header
-        if wait := getattr(error, "wait", None):
-            headers["Retry-After"] = str(math.ceil(wait))
+    # The attributes by which Django REST Framework hands on what these two headers say.
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(wait)
     return headers
 
 

