@@ -2,8 +2,6 @@
 
 A field of a message is listed here and nowhere else; one of a conversation also in its stored
 record, in ``store/records.py``.
-
-Not the note-taking conversations of cursor-runner (``cursor:conversation:*``).
 """
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -11,15 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from sessions_store.wire.encoded import Encoded
-from sessions_store.wire.fields import (
-    BoundedObject,
-    ConversationId,
-    Identifier,
-    Text,
-    Timestamp,
-)
-from sessions_store.wire.model import STORED, WireModel
+from sessions_store.wire.fields import BoundedObject, ConversationId, Identifier, Text, Timestamp
+from sessions_store.wire.model import STORED, Encoded, WireModel
 
 Role = Literal["user", "assistant", "system", "tool"]
 Source = Literal["voice", "text", "user_input", "agent_response", "tool_output", "system_event"]

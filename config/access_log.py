@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from config.chunked import Wsgi
 from config.logging import ACCESS_LOGGER, line_renderers
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 INTERVAL_SECONDS = 0.2
 MAX_NOTES = 10_000

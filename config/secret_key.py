@@ -10,7 +10,7 @@ def secret_key(data_dir: Path) -> str:
     """Return the key in ``data_dir``, made on the first call; only its owner may read it.
 
     Where the folder, or the key in it, cannot be used, a key for this process alone: nothing that
-    outlives it is signed. (``serve`` tells of the folder, where it needs it.)
+    outlives it is signed. (``serve``, which needs the folder, reports it.)
     """
     try:
         return _kept(data_dir)

@@ -26,5 +26,4 @@ urlpatterns = [
     path("", IndexView.as_view(), name="index"),
 ]
 
-handler400 = handler403 = handler404 = "agent_conversations.api.exceptions.error_view"
-handler500 = "agent_conversations.api.exceptions.server_error"
+handler400 = handler403 = handler404 = handler500 = "agent_conversations.api.exceptions.error_view"

@@ -21,8 +21,7 @@ class SessionCipher:
     """Encrypts with the first key, decrypts with any of them, so that keys can be rotated.
 
     Args:
-        keys: Fernet keys (32 bytes in URL-safe base64); without any, sessions stay plain JSON,
-            which other services can read.
+        keys: Fernet keys (32 bytes in URL-safe base64); without any, sessions stay plain JSON.
 
     Raises:
         ValueError: a key is not a Fernet key.

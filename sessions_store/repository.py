@@ -1,11 +1,5 @@
 """Sessions in Redis: ``elevenlabs:session:<conversationId>``, plain JSON, ten minutes.
 
-A session is the *raw push-capable payload* of a live connection: the whole object that the
-ElevenLabs client handed out on connecting, and the push-capable URL found in it. A callback that
-comes minutes later must use that URL exactly as it was. Nothing is ever rebuilt from a session id:
-the URL carries a token that ElevenLabs does not hand out twice, so a rebuilt one is refused. For
-the same reason nothing is normalised, renamed or dropped.
-
 A repository needs only a Redis client, so a callback service can use it with a URL alone::
 
     sessions = SessionRepository(StoreClient.from_url("redis://localhost:6379/0"))
@@ -17,11 +11,7 @@ A repository needs only a Redis client, so a callback service can use it with a 
 from collections.abc import Iterator, Sequence
 
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
-from sessions_store.errors import (
-    CorruptRecordError,
-    UnsupportedRecordVersionError,
-    WrongTypeError,
-)
+from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
 from sessions_store.keys import SESSION_PREFIX, session_key
 from sessions_store.redis.client import StoreClient
 from sessions_store.types import DEFAULT_TTL_SECONDS, AgentSession
@@ -54,10 +44,7 @@ class SessionRepository:
         self._delete = store.script(_PACKAGE, "delete_session", repeatable=True)
 
     def set(
-        self,
-        conversation_id: str,
-        session: AgentSession,
-        ttl_seconds: int = DEFAULT_TTL_SECONDS,
+        self, conversation_id: str, session: AgentSession, ttl_seconds: int = DEFAULT_TTL_SECONDS
     ) -> AgentSession:
         """Store ``session`` in place of any other, expiring ``ttl_seconds`` from now.
 

@@ -70,10 +70,10 @@ class AgentSessionRegistration(WireModel):
 class AgentSession(WireModel):
     """One live connection between a browser tab and the ElevenLabs agent.
 
-    ``session_payload`` is what the ElevenLabs client handed out, raw and whole: a callback reaches
-    the agent only by using it exactly as it was. It is never reduced to a session id, because a
-    URL rebuilt from an id lacks the token that ElevenLabs put into the original, and the push
-    fails. ``ws_url`` is the push-capable URL found in it, copied and never composed.
+    ``session_payload`` is what the ElevenLabs client handed out on connecting, raw and whole:
+    nothing in it is normalised, renamed or dropped. ``ws_url`` is the push-capable URL found in it,
+    copied and never composed: ElevenLabs does not hand out its token twice, so that a URL rebuilt
+    from a session id is refused.
 
     ``repr`` leaves out the payload, the URLs and the metadata: they carry credentials. Ask for
     them by name.
@@ -97,9 +97,6 @@ class AgentSession(WireModel):
     @classmethod
     def from_registration(cls, body: object) -> Self:
         """Return the session that a frontend's ``body`` registers.
-
-        The rule of the raw payload is enforced here, where a session is made: a body without a
-        push-capable URL cannot serve a callback, even if it has a session id.
 
         Raises:
             InvalidRequestError: no ``ws://`` or ``wss://`` URL, or a payload over
@@ -170,10 +167,7 @@ _OUR_KEYS = frozenset({"createdAt", "ttl", "schemaVersion"})
 
 def find_push_url(body: dict[str, Any]) -> str | None:
     """Return the first absolute ``ws://`` or ``wss://`` URL at one of ``PUSH_URL_PATHS``."""
-    for url in _urls(body):
-        if _is_push_url(url):
-            return url
-    return None
+    return next(filter(_is_push_url, _urls(body)), None)
 
 
 def _first_url(body: dict[str, Any]) -> str | None:

@@ -35,7 +35,10 @@ class TokenAuthentication(BaseAuthentication):
         return None if name is None else (Client(name), None)
 
     def authenticate_header(self, request: Request) -> str:
-        return challenge(request)
+        """Return the ``WWW-Authenticate`` that lets this client log in."""
+        if request.accepted_renderer.media_type == "text/html":
+            return 'Basic realm="elevenlabs-agent: any name, a token as password", charset="UTF-8"'
+        return 'Bearer realm="elevenlabs-agent"'
 
 
 class HasToken(BasePermission):
@@ -49,13 +52,6 @@ class HasToken(BasePermission):
         if settings.API_TOKENS and not isinstance(request.user, Client):
             raise NotAuthenticated
         return True
-
-
-def challenge(request: Request) -> str:
-    """Return the ``WWW-Authenticate`` that lets this client log in."""
-    if request.accepted_renderer.media_type == "text/html":
-        return 'Basic realm="elevenlabs-agent: any name, a token as password", charset="UTF-8"'
-    return 'Bearer realm="elevenlabs-agent"'
 
 
 def _sent_token(request: Request) -> str:

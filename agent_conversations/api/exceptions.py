@@ -1,7 +1,6 @@
 """One table from an exception to its response, and the envelope that every error response has."""
 
 import logging
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -186,31 +185,23 @@ def _headers(error: Exception) -> dict[str, str]:
     headers = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, exceptions.APIException):
-        # The attributes by which Django REST Framework hands on what these two headers say.
-        if auth_header := getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = auth_header
-        if wait := getattr(error, "wait", None):
-            headers["Retry-After"] = str(math.ceil(wait))
+    # The attributes by which Django REST Framework hands on what these two headers say.
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(wait)
     return headers
 
 
-# Django's error views, for what fails before a view is reached (config/urls.py names them).
-
-
-def _response_outside_of_views(error: Exception) -> HttpResponse:
+def error_view(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's error view, for what fails before a view is reached (config/urls.py names it)."""
+    # That of a 500 is given no exception, but is called while it is handled.
+    error = exception or sys.exception()
+    if not isinstance(error, Exception):
+        error = RuntimeError()
     _log(error)
     return HttpResponse(
         json_codec.encode(envelope(error).to_wire()),
         status=error_response(error).status,
         content_type="application/json",
     )
-
-
-def error_view(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _response_outside_of_views(exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    error = sys.exc_info()[1]
-    return _response_outside_of_views(error if isinstance(error, Exception) else RuntimeError())

@@ -30,10 +30,7 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         return next(iter(parsers))
 
     def select_renderer(
-        self,
-        request: Request,
-        renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         by_type: dict[Any, BaseRenderer] = {renderer.media_type: renderer for renderer in renderers}
         quality = _qualities(request.META.get("HTTP_ACCEPT", "*/*").lower())
@@ -58,16 +55,10 @@ def _qualities(accept: str) -> Mapping[str, float]:
 
 
 class FirstRenderer(BaseContentNegotiation):
-    """For a document that exists in one form only: that form, whatever ``Accept`` says."""
-
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        return None
+    """For a document that exists in one form only: that form, with any ``Accept``."""
 
     def select_renderer(
-        self,
-        request: Request,
-        renderers: Iterable[BaseRenderer],
-        format_suffix: str | None = None,
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         renderer = next(iter(renderers))
         return renderer, str(renderer.media_type)

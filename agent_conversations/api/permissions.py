@@ -1,4 +1,4 @@
-"""The feature flag, as the permission of every conversation and session route."""
+"""The feature flag, as a permission."""
 
 from typing import Any
 
@@ -12,12 +12,10 @@ from agent_conversations.api.exceptions import FeatureDisabledError
 class FeatureEnabled(BasePermission):
     """Lets a request through only while ``ELEVENLABS_AGENT_ENABLED`` is on.
 
-    The default permission of the project, so that a new route is behind the flag without anyone
-    thinking of it. Health, schema and documentation opt out by naming no permissions.
+    A default permission: a new route is behind the flag, unless it names its own permissions.
 
     Raises:
-        FeatureDisabledError: the flag is off; a 503, before Redis is asked for anything. (A
-            permission that returned False would be a 403.)
+        FeatureDisabledError: a 503. (A permission that returned False would be a 403.)
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:

@@ -9,8 +9,7 @@ from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.openapi.forms import form_of
-from sessions_store.wire.encoded import Encoded
-from sessions_store.wire.model import WireModel
+from sessions_store.wire.model import Encoded, WireModel
 
 
 class JsonRenderer(BaseRenderer):
@@ -41,29 +40,15 @@ def _encodable(value: Any) -> Any:
     raise TypeError
 
 
-class _IndentedJsonRenderer(JsonRenderer):
-    """The same JSON, laid out for reading."""
-
-    def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        encoded = super().render(data, accepted_media_type, renderer_context)
-        if not encoded:
-            return b""
-        return json.dumps(json.loads(encoded), indent=2, ensure_ascii=False).encode()
-
-
 class BrowsableRenderer(BrowsableAPIRenderer):
     """The browsable API: every form is filled in with an example that can be sent as it is."""
 
     template = "agent_conversations/api.html"
     format = "html"
 
-    def get_default_renderer(self, view: Any) -> BaseRenderer:
-        return _IndentedJsonRenderer()
+    def get_content(self, *args: Any) -> str:
+        content: str = super().get_content(*args)
+        return json.dumps(json.loads(content), indent=2, ensure_ascii=False) if content else ""
 
     def get_raw_data_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
         raw_data_form = super().get_raw_data_form(data, view, method, request)

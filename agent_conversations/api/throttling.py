@@ -1,6 +1,5 @@
 """How often a client may register a session."""
 
-import math
 from typing import Any
 
 from rest_framework.request import Request
@@ -28,4 +27,4 @@ class SessionRateThrottle(BaseThrottle):
         return self._wait_seconds == 0
 
     def wait(self) -> float:
-        return math.ceil(self._wait_seconds)
+        return self._wait_seconds

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from agent_conversations.store import keys
 from agent_conversations.store.records import Scores
 from agent_conversations.types import SortBy, SortOrder
-from sessions_store.errors import InvalidRequestError, StoreUnavailableError
+from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire.clock import now_ms
-from sessions_store.wire.fields import check_conversation_id
+from sessions_store.wire.fields import is_conversation_id
 
 _PACKAGE = "agent_conversations.store"
 _logger = logging.getLogger(__name__)
@@ -132,8 +132,9 @@ def _split(members: Sequence[bytes]) -> tuple[list[str], list[bytes]]:
     ids: list[str] = []
     invalid: list[bytes] = []
     for member in members:
-        try:
-            ids.append(check_conversation_id(member.decode()))
-        except (UnicodeDecodeError, InvalidRequestError):
+        text = member.decode(errors="replace")  # by a character that no id has
+        if is_conversation_id(text):
+            ids.append(text)
+        else:
             invalid.append(member)
     return ids, invalid

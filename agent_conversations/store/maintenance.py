@@ -94,11 +94,7 @@ def import_from_node(
     Safe to repeat: a conversation that exists here already is not changed.
     """
     result = Imported()
-    seen: set[str] = set()
-    for conversation_id in _ids(source, prefix, list_key):
-        if conversation_id in seen:
-            continue
-        seen.add(conversation_id)
+    for conversation_id in dict.fromkeys(_ids(source, prefix, list_key)):  # each once
         try:
             raw = source.get(prefix + conversation_id)
             if raw is None:

@@ -1,8 +1,8 @@
 """The stored record of a conversation: its fields, and how each is encoded.
 
-``StoredConversation`` lists the fields, and nothing else does: reading, creating, updating, the
-response and the conversion of legacy records follow its annotations. An optional field is one more
-line there, beside its type in ``types.py``.
+``StoredConversation`` lists the fields: reading, creating, updating, the response and the
+conversion of legacy records follow its annotations. An optional field is one more line there,
+beside its type in ``types.py``; scripts name only the fields that they compare or change.
 """
 
 import secrets
@@ -56,6 +56,10 @@ class Stored:
     decode: Callable[[bytes], Any]
     to_json: Callable[[Any], bytes] | None = None
     from_json: Callable[[Any], Argument] | None = None
+
+    @cached_property
+    def key(self) -> bytes:
+        return self.name.encode()
 
 
 def time_field(name: str) -> Stored:
@@ -141,10 +145,10 @@ class StoredConversation:
         """Return the ``AgentConversation`` of a response as JSON."""
         head = f'{{"conversationId":"{self.conversation_id}","messages":['
         parts = [head.encode(), self.joined_messages, b"]"]
-        for attribute, key, to_json in _RESPONSE_FIELDS:
+        for attribute, field in _FIELDS.items():
             value = getattr(self, attribute)
-            if value is not None:
-                parts += [key, to_json(value)]
+            if field.to_json and value is not None:
+                parts += [b',"', field.key, b'":', field.to_json(value)]
         parts.append(b"}")
         return b"".join(parts)
 
@@ -153,20 +157,6 @@ _FIELDS: Mapping[str, Stored] = {
     attribute: hint.__metadata__[0]
     for attribute, hint in get_type_hints(StoredConversation, include_extras=True).items()
     if hasattr(hint, "__metadata__")
-}
-_RECORD_FIELDS = [
-    (attribute, field.name.encode(), field.decode, not hasattr(StoredConversation, attribute))
-    for attribute, field in _FIELDS.items()
-]
-_RESPONSE_FIELDS = [
-    (attribute, f',"{field.name}":'.encode(), field.to_json)
-    for attribute, field in _FIELDS.items()
-    if field.to_json
-]
-_CLIENT_FIELDS = {
-    field.name: (attribute, field.from_json)
-    for attribute, field in _FIELDS.items()
-    if field.from_json
 }
 
 
@@ -190,9 +180,9 @@ def attributes_of(source: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a value has another type.
     """
     return {
-        attribute: from_json(source[name])
-        for name, (attribute, from_json) in _CLIENT_FIELDS.items()
-        if source.get(name) is not None
+        attribute: field.from_json(value)
+        for attribute, field in _FIELDS.items()
+        if field.from_json and (value := source.get(field.name)) is not None
     }
 
 
@@ -205,19 +195,17 @@ def decode_conversation(
         CorruptRecordError: a field is missing, or a value or a message is invalid.
         UnsupportedRecordVersionError: a newer release wrote it.
     """
-    values: dict[str, Any] = {}
     try:
         if int(record[b"schemaVersion"]) > SCHEMA_VERSION:
             raise UnsupportedRecordVersionError("conversation", conversation_id)
-        for attribute, name, decode, is_required in _RECORD_FIELDS:
-            raw = record.get(name)
-            if raw is not None:
-                values[attribute] = decode(raw)
-            elif is_required:
-                raise KeyError(attribute)
-    except (KeyError, ValueError):
+        values = {
+            attribute: field.decode(raw)
+            for attribute, field in _FIELDS.items()
+            if (raw := record.get(field.key)) is not None
+        }
+        conversation = StoredConversation(conversation_id, messages_json=messages, **values)
+    except (KeyError, ValueError, TypeError):  # TypeError: a field without a default is missing
         raise CorruptRecordError("conversation", conversation_id) from None
-    conversation = StoredConversation(conversation_id, messages_json=messages, **values)
     # The record counts the bytes that this service appended, so that reading a long conversation
     # need not decode it: 1,000 messages take 0.3 ms to decode, half of what fetching them takes.
     commas = max(0, len(messages) - 1)

@@ -1,13 +1,6 @@
-"""The repository of conversations: one atomic step for each operation on one.
+"""The repository of conversations: each operation on one is a script, and so one atomic step.
 
-These are not the note-taking conversations: cursor-runner owns ``cursor:conversation:*``, and
-nothing here reads or writes that prefix. ``keys.py`` lists the keys that this service owns, and
-``lua/`` has one script for each operation, with its keys, arguments and reply in its header.
-
-Messages are stored in a list of their own, so that an append costs the same at any length. The list
-of conversations is derived data: see ``index.py``.
-
-A repository needs only a Redis client::
+It needs only a Redis client::
 
     conversations = ConversationRepository(StoreClient.from_url("redis://localhost:6379/0"))
     conversations.append_message(conversation_id, AgentMessage(role="user", content="Hello"))
@@ -222,11 +215,8 @@ class ConversationRepository:
     ) -> MessagePage:
         """Return a page of messages; reading them sets ``last_accessed_at`` to now.
 
-        Args:
-            after: the ``next`` of the page before.
-
         Raises:
-            InvalidRequestError: ``after`` is not a cursor of this conversation and order.
+            InvalidRequestError: ``after`` is not the ``next`` of a page in this order.
         """
         position = None if after is None else cursors.decode_cursor(after, conversation_id, order)
         first, last = cursors.page_range(position, limit, order)
@@ -252,11 +242,8 @@ class ConversationRepository:
     ) -> StoredConversation:
         """Replace the fields that were given, remove those given as ``None``.
 
-        Args:
-            if_revision: only if the conversation still has one of these revisions.
-
         Raises:
-            PreconditionFailedError: it has another revision.
+            PreconditionFailedError: the conversation has none of the revisions ``if_revision``.
         """
         given = changes.to_wire()
         removed = [name for name in changes.given() if name not in given]
@@ -276,12 +263,8 @@ class ConversationRepository:
     def delete(self, conversation_id: str, *, if_revision: Sequence[str] | None = None) -> None:
         """Delete the conversation, its messages and its index entry.
 
-        Args:
-            if_revision: only if the conversation still has one of these revisions.
-
         Raises:
-            ConversationNotFoundError: there was none.
-            PreconditionFailedError: it has another revision.
+            PreconditionFailedError: the conversation has none of the revisions ``if_revision``.
         """
         allowed = _allowed(if_revision)
         try:
@@ -343,11 +326,7 @@ class ConversationRepository:
         return self._index.remove_all_orphans()
 
     def verify(self, conversation_id: str) -> None:
-        """Read everything of a conversation without accessing it.
-
-        Raises:
-            CorruptRecordError: a part of it cannot be read.
-        """
+        """Raise ``CorruptRecordError`` if a part of a conversation cannot be read; no access."""
         verify_conversation(self._store, check_conversation_id(conversation_id))
 
     def import_legacy(self, conversation_id: str, raw: bytes, *, dry_run: bool) -> bool:

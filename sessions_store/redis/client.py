@@ -58,10 +58,6 @@ def without_credentials(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
-class _UnknownScriptError(Exception):
-    """The server does not know the script, and has done nothing."""
-
-
 class StoreClient:
     """A redis-py client whose every failure is a ``StoreUnavailableError``.
 
@@ -123,8 +119,6 @@ class StoreClient:
             raise StoreUnavailableError(type(error).__name__) from None
         except redis.RedisError as error:
             self._breaker.record_reply()
-            if isinstance(error, NoScriptError):
-                raise _UnknownScriptError from None
             if _is_wrong_type(error):
                 raise WrongTypeError from None
             raise StoreUnavailableError(type(error).__name__) from None
@@ -144,16 +138,15 @@ class StoreClient:
 
         def run(**named: Argument | Sequence[Argument]) -> Any:
             key_count, values = script.arrange(named)
-            try:
-                return self.call(
-                    lambda client: client.evalsha(script.digest, key_count, *values),
-                    repeatable=repeatable,
-                )
-            except _UnknownScriptError:
-                return self.call(
-                    lambda client: client.eval(script.source, key_count, *values),
-                    repeatable=repeatable,
-                )
+
+            def evaluate(client: "redis.Redis") -> Any:
+                try:
+                    return client.evalsha(script.digest, key_count, *values)
+                except NoScriptError:  # nothing has been run
+                    deadline.check()
+                    return client.eval(script.source, key_count, *values)
+
+            return self.call(evaluate, repeatable=repeatable)
 
         return run
 

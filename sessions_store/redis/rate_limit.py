@@ -10,18 +10,16 @@ from sessions_store.redis.client import StoreClient
 
 _MAX_USES = 10**9
 _MAX_SECONDS = 10**9
+# The library knows them by their whole names.
+_SHORT_UNITS = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour"}
 
 
 class RateLimiter:
     """A moving window for each client, whichever process and thread it comes through.
 
     Args:
-        store: the Redis client.
         name: what is limited; part of the key ``elevenlabs:limit/<name>/<client>/…``.
         rate: such as ``60/minute``.
-
-    Raises:
-        ValueError: ``rate`` is not a rate.
     """
 
     def __init__(self, store: StoreClient, name: str, rate: str) -> None:
@@ -58,13 +56,8 @@ def parse_rate(rate: str) -> RateLimitItem:
     Raises:
         ValueError: not a rate, or one whose uses or seconds are 0 or over 10**9.
     """
-    # The library knows minute, hour, second and day, not their usual short forms.
-    words = {"/min": "/minute", "/sec": "/second", "/s": "/second", "/m": "/minute", "/h": "/hour"}
-    for short, long in words.items():
-        if rate.endswith(short):
-            rate = rate.removesuffix(short) + long
-            break
-    item = parse(rate)
+    count, slash, unit = rate.rpartition("/")
+    item = parse(count + slash + _SHORT_UNITS.get(unit, unit))
     if not (1 <= item.amount <= _MAX_USES and 1 <= item.get_expiry() <= _MAX_SECONDS):
         raise ValueError("out of range")
     return item

@@ -48,14 +48,11 @@ class Script:
         if named.keys() != self.names:
             missing, unknown = sorted(self.names - named.keys()), sorted(named.keys() - self.names)
             raise TypeError(f"{self.name}.lua: missing {missing}, unknown {unknown}")
-        values = [named[name] for name in self.keys]
-        if self.rest_of_keys:
-            values += named[self.rest_of_keys]
-        key_count = len(values)
-        values += [named[name] for name in self.arguments]
-        if self.rest_of_arguments:
-            values += named[self.rest_of_arguments]
-        return key_count, values
+        keys = [named[name] for name in self.keys]
+        keys += named.get(self.rest_of_keys, ())
+        arguments = [named[name] for name in self.arguments]
+        arguments += named.get(self.rest_of_arguments, ())
+        return len(keys), keys + arguments
 
 
 def _with_includes(folder: Traversable, text: str, included: set[str]) -> str:

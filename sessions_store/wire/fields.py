@@ -23,27 +23,24 @@ CONVERSATION_ID_RULE = (
     f"or digit, and not be one of: {', '.join(sorted(RESERVED_IDS))}"
 )
 _ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID_CHARACTERS - 1}}}$"
-_is_id = re.compile(_ID_PATTERN.replace("$", r"\Z")).match
+_matches_id = re.compile(_ID_PATTERN.replace("$", r"\Z")).match
+
+
+def is_conversation_id(value: str) -> bool:
+    return value not in RESERVED_IDS and _matches_id(value) is not None
 
 
 def check_conversation_id(value: str) -> str:
-    """Return ``value`` if it is a valid conversation id.
-
-    Raises:
-        InvalidRequestError: other characters, too long, or one of ``RESERVED_IDS``.
-    """
-    if _is_id(value) and value not in RESERVED_IDS:
+    """Return ``value`` if it is a valid conversation id, else raise ``InvalidRequestError``."""
+    if is_conversation_id(value):
         return value
     raise InvalidRequestError(CONVERSATION_ID_RULE, {"conversationId": [CONVERSATION_ID_RULE]})
 
 
 def _as_conversation_id(value: str) -> str:
-    try:
-        return check_conversation_id(value)
-    except InvalidRequestError as error:
-        raise PydanticCustomError(
-            "conversation_id", "{sentence}", {"sentence": str(error)}
-        ) from None
+    if is_conversation_id(value):
+        return value
+    raise PydanticCustomError("conversation_id", CONVERSATION_ID_RULE)
 
 
 def _as_timestamp(value: str) -> str:
@@ -75,9 +72,7 @@ ConversationId = Annotated[
     ),
 ]
 Timestamp = Annotated[
-    str,
-    AfterValidator(_as_timestamp),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    str, AfterValidator(_as_timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 # Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
 # checks for that where a string has a constraint, even an empty one.

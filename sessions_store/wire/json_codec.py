@@ -14,6 +14,7 @@ Decisions for what RFC 8259 leaves open, each an ``InvalidJsonError`` rather tha
 Numbers with a fraction or an exponent are IEEE 754 doubles, as in every JavaScript client.
 """
 
+import itertools
 import json
 import math
 from typing import Any
@@ -110,20 +111,13 @@ def excess(value: Any, max_bytes: int, max_depth: int) -> str:
 
 def depth(value: Any) -> int:
     """Return how many levels of objects and arrays ``value`` has; a string or number has none."""
-    deepest = 0
-    pending = [(value, 0)]
-    while pending:
-        item, level = pending.pop()
-        if isinstance(item, dict):
-            children = item.values()
-        elif isinstance(item, list):
-            children = item  # type: ignore[assignment]  # both are iterated alike
-        else:
-            continue
-        level += 1
-        deepest = max(deepest, level)
-        pending.extend((child, level) for child in children)
-    return deepest
+    levels = 0
+    values = [value]
+    while containers := [item for item in values if isinstance(item, dict | list)]:
+        levels += 1
+        children = [item.values() if isinstance(item, dict) else item for item in containers]
+        values = list(itertools.chain.from_iterable(children))
+    return levels
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

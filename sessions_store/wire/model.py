@@ -1,14 +1,11 @@
-"""The base class of every type that is sent or stored as JSON."""
+"""The base class of every type that is sent or stored as JSON, and JSON that is stored already."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from sessions_store.errors import InvalidRequestError
 
@@ -17,6 +14,8 @@ SCHEMA_VERSION = 1
 
 STORED = object()
 """The validation context of stored records: their shape is checked, limits are not."""
+
+T = TypeVar("T")
 
 
 class WireModel(BaseModel):
@@ -65,6 +64,26 @@ class WireModel(BaseModel):
         return {
             alias: value for name, alias in self._wire_names if (value := values[name]) is not None
         }
+
+
+class Encoded(Generic[T]):
+    """The JSON of a ``T``, put into a response as it is.
+
+    A field of a response that is annotated ``Encoded[T]`` has the schema of ``T``. What is stored
+    was validated when it was written, so nothing is decoded, validated or encoded again.
+    """
+
+    # No dataclass: pydantic would look at its fields instead of asking it for its schema.
+    def __init__(self, json: bytes) -> None:
+        self.json = json
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        (encoded_type,) = get_args(source)
+        return core_schema.json_or_python_schema(
+            json_schema=handler.generate_schema(encoded_type),
+            python_schema=core_schema.is_instance_schema(cls),
+        )
 
 
 # Sentences for people, in place of pydantic's, which name Python's types.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """Latencies in milliseconds; ``errors`` counts answers that were no success."""
+    """Latencies in milliseconds; ``errors`` counts responses that were no success."""
 
     per_second: float
     p50_ms: float

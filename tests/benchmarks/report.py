@@ -17,7 +17,7 @@ from tests.benchmarks.ratios import Ratio
 
 @dataclass(frozen=True)
 class Measured:
-    """A route at a number of connections, and what stands beside it."""
+    """A route at a number of connections, and what it is compared with."""
 
     name: str
     connections: int
@@ -68,7 +68,7 @@ def print_loads(console: Console, loads: Sequence[Measured]) -> None:
     errors = sum(load.http.errors for load in loads)
     console.print(
         "The floor and the plain way are called directly, without HTTP, from as many processes as "
-        f"the service has workers. Answers that were no success: {errors}."
+        f"the service has workers. Responses that were no success: {errors}."
     )
 
 

@@ -112,7 +112,7 @@ def request(application: Any, method: str, path: str, body: bytes = b"", query: 
     """Call a WSGI application as a server would; return its body.
 
     Raises:
-        AssertionError: the answer was no success.
+        AssertionError: the response was no success.
     """
     environ = {
         "REQUEST_METHOD": method,

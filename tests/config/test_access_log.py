@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config.environment import PROJECT_DIR
 
 from config import access_log
 from config.access_log import AccessLog, log_requests
+from config.environment import PROJECT_DIR
 from tests.config.test_serve import children_of, eventually, free_port, is_free, is_gone, name_of
 
 

@@ -1,4 +1,4 @@
-"""The index recovers, whatever interrupted those who write it."""
+"""The index recovers, after an interruption of those who write it."""
 
 import pytest
 

@@ -18,7 +18,6 @@ from pydantic_core import core_schema
 from sessions_store.wire.model import WireModel
 
 Json = dict[str, Any]
-_REFERENCE = "#/components/schemas/{model}"
 
 
 class _RequestGenerator(GenerateJsonSchema):
@@ -83,7 +82,7 @@ class WireModelExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
         schema: Json = self.target.model_json_schema(
             mode="validation" if is_request else "serialization",
             schema_generator=_RequestGenerator if is_request else _ResponseGenerator,
-            ref_template=_REFERENCE,
+            ref_template="#/components/schemas/{model}",
         )
         for name, nested in schema.pop("$defs", {}).items():
             component = ResolvedComponent(name, ResolvedComponent.SCHEMA, nested, object=name)  # type: ignore[no-untyped-call]  # drf-spectacular's

@@ -1,6 +1,10 @@
-"""What the browsable API shows of an action's operation."""
+"""What the browsable API shows of an action's operation.
 
-from dataclasses import dataclass, field
+Apart from ``operations``, which imports drf-spectacular: Django REST Framework loads the renderers,
+and so this module, before drf-spectacular can be imported.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -8,9 +12,9 @@ from typing import Any
 class Form:
     """Declared by ``@operation``."""
 
-    example: dict[str, Any] = field(default_factory=dict)
+    example: dict[str, Any]
     """Fills in the form of the action's body."""
-    irreversible: str = ""
+    irreversible: str
     """A sentence on what cannot be undone; empty where nothing is lost."""
 
 

@@ -33,13 +33,14 @@ from agent_conversations.types import (
     Pagination,
 )
 from sessions_store.errors import CorruptRecordError
-from sessions_store.wire.encoded import Encoded
+from sessions_store.wire.model import Encoded
 
 
 class AgentConversationViewSet(ApiViewSet):
     """What users and voice agents said. Not the note-taking conversations of cursor-runner."""
 
-    name = "Agent conversation"
+    def get_view_name(self) -> str:
+        return str(self.name or "Agent conversation")  # without, "Agent Conversation Instance"
 
     @operation(
         "listAgentConversations",
@@ -56,12 +57,7 @@ class AgentConversationViewSet(ApiViewSet):
     @action(detail=False, url_path="list", url_name="list", name="Agent conversations")
     def list_conversations(self, request: Request) -> HttpResponseBase:
         query = ConversationListQuery.parse(request.query_params.dict())
-        page = conversations().list(
-            limit=query.limit,
-            offset=query.offset,
-            sort_by=query.sort_by,
-            sort_order=query.sort_order,
-        )
+        page = conversations().list(**dict(query))
         pagination = Pagination(
             total=page.total,
             limit=query.limit,
@@ -138,7 +134,7 @@ class AgentConversationViewSet(ApiViewSet):
         },
         headers=[ETAG, IF_MATCH],
         errors=[ConversationNotFoundError, PreconditionFailedError, CorruptRecordError],
-        irreversible="PATCH replaces the given fields whole; what stood there is gone.",
+        irreversible="PATCH replaces the given fields whole; their earlier values are lost.",
     )
     def partial_update(self, request: Request, conversation_id: str) -> HttpResponseBase:
         changes = ConversationChanges.parse(request.data)

@@ -23,7 +23,7 @@ from agent_conversations.types import (
     MessagePagination,
 )
 from sessions_store.errors import CorruptRecordError
-from sessions_store.wire.encoded import Encoded
+from sessions_store.wire.model import Encoded
 
 
 class AgentMessageViewSet(ApiViewSet):
@@ -95,9 +95,7 @@ class AgentMessageViewSet(ApiViewSet):
     @action(detail=True, url_path="messages", url_name="list", name="Messages")
     def list_messages(self, request: Request, conversation_id: str) -> HttpResponseBase:
         query = MessagePageQuery.parse(request.query_params.dict())
-        page = conversations().list_messages(
-            conversation_id, limit=query.limit, after=query.after, order=query.order
-        )
+        page = conversations().list_messages(conversation_id, **dict(query))
         pagination = MessagePagination(
             total=page.total, limit=query.limit, has_more=page.next is not None, next=page.next
         )

@@ -25,20 +25,15 @@ class StoreCommand(BaseCommand):
             finally:
                 sys.stdout.flush()
         except StoreUnavailableError as error:
-            raise CommandError(
-                f"Redis at {without_credentials(settings.REDIS_URL)} is unavailable "
-                f"({error.cause}). {self._what_to_do()}"
-            ) from None
+            hint = "Is the service running (make run), or should REDIS_URL be set?"
+            if settings.ENVIRONMENT.redis_url:
+                hint = "Check REDIS_URL: the address, the password, the number of the database."
+            where = without_credentials(settings.REDIS_URL)
+            raise CommandError(f"Redis at {where} is unavailable ({error.cause}). {hint}") from None
         except BrokenPipeError:
             # The reader of the output, such as head, has ended.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-
-    @staticmethod
-    def _what_to_do() -> str:
-        if settings.ENVIRONMENT.redis_url:
-            return "Check REDIS_URL: the address, the password, the number of the database."
-        return "Is the service running (make run), or should REDIS_URL be set?"
 
 
 @contextmanager

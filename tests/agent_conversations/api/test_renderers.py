@@ -76,6 +76,22 @@ def test_every_path_has_a_page(browser: ServedClient, path: str, status: int) ->
 
 
 @pytest.mark.parametrize(
+    ("path", "status", "title"),
+    [
+        ("/list", 200, "Agent conversations"),
+        ("/new", 405, "New agent conversation"),
+        ("/c-1", 200, "Agent conversation"),
+        ("/c-1/messages", 200, "Messages"),
+        ("/c-1/session", 200, "Agent session"),
+    ],
+)
+def test_page_has_the_title_of_its_action(
+    browser: ServedClient, path: str, status: int, title: str
+) -> None:
+    assert f"<h1>{title}</h1>" in read_page(browser, PREFIX + path, status)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("POST", "/new", 405),

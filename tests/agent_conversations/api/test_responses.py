@@ -14,7 +14,7 @@ from agent_conversations.api.responses import respond
 from agent_conversations.api.views.base import ApiViewSet
 from agent_conversations.api.views.health import Liveness
 from config.urls import urlpatterns as service_urlpatterns
-from sessions_store.wire.encoded import Encoded
+from sessions_store.wire.model import Encoded
 from tests.agent_conversations.api.conftest import CLIENT_OBJECT, Api
 from tests.conftest import ServedClient
 

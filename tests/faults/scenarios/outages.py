@@ -1,4 +1,4 @@
-"""Redis is unavailable, in eight ways: every route reports it in time, or tells the truth."""
+"""Redis is unavailable, in eight ways: every route reports it in time, or returns the truth."""
 
 import threading
 import time
