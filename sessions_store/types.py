@@ -13,6 +13,7 @@ from sessions_store.wire.fields import (
     BoundedObject,
     ConversationId,
     Identifier,
+    StoredTimestamp,
     Text,
     Timestamp,
     UrlText,
@@ -223,7 +224,7 @@ class AgentSessionStatus(WireModel):
     conversation_id: ConversationId
     session_id: str | None = None
     transport: Transport | None = None
-    created_at: Timestamp
+    created_at: StoredTimestamp
     ttl: int
     expires_in_seconds: int
 
@@ -247,7 +248,7 @@ class AgentSessionRegistered(WireModel):
     message: str
     conversation_id: ConversationId
     session_id: str | None = None
-    created_at: Timestamp
+    created_at: StoredTimestamp
     ttl: int
 
     @classmethod

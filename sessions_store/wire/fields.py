@@ -71,9 +71,9 @@ ConversationId = Annotated[
         {"type": "string", "pattern": _ID_PATTERN, "not": {"enum": sorted(RESERVED_IDS)}}
     ),
 ]
-Timestamp = Annotated[
-    str, AfterValidator(_as_timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
-]
+StoredTimestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""In a response: it was a ``Timestamp`` when it was stored."""
+Timestamp = Annotated[StoredTimestamp, AfterValidator(_as_timestamp)]
 # Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
 # checks for that where a string has a constraint, even an empty one.
 Text = Annotated[str, StringConstraints(min_length=0), WithJsonSchema({"type": "string"})]
