@@ -1,19 +1,17 @@
 """How a request's body is read: JSON that can be kept as it is, and nothing else."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import IO, Any
 
 from django.conf import settings
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
-from rest_framework.request import Request
 
 from agent_conversations.api.exceptions import RequestTooLargeError
 from sessions_store.errors import InvalidRequestError
 from sessions_store.wire import json_codec
-
-_UTF_8 = ("utf-8", "utf8")
 
 
 class JsonParser(BaseParser):
@@ -34,15 +32,16 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        request: Request = (parser_context or {})["request"]
+        headers = (parser_context or {})["request"].META
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise RequestTooLargeError
         # An empty rest of a body that was cut off would create a conversation.
-        if len(body) < int(request.META["CONTENT_LENGTH"]):
+        if len(body) < int(headers["CONTENT_LENGTH"]):
             raise _invalid_body("The body ended before all of it had come")
-        self._check_media_type(request)
+        if not _is_json(media_type or "", headers.get("HTTP_CONTENT_ENCODING", "identity")):
+            raise UnsupportedMediaType(media_type or "")
         try:
             value = json_codec.decode(body)
         except json_codec.InvalidJsonError as error:
@@ -51,13 +50,13 @@ class JsonParser(BaseParser):
             raise _invalid_body("The body must be a JSON object")
         return value
 
-    def _check_media_type(self, request: Request) -> None:
-        content_type = request.META.get("CONTENT_TYPE", "")
-        media_type, parameters = parse_header_parameters(content_type)
-        charset = parameters.get("charset", "utf-8").strip("'").lower()
-        encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").lower()
-        if (media_type, encoding) != (self.media_type, "identity") or charset not in _UTF_8:
-            raise UnsupportedMediaType(content_type)
+
+@lru_cache(maxsize=64)  # nearly every client sends one of a few headers
+def _is_json(content_type: str, encoding: str) -> bool:
+    media_type, parameters = parse_header_parameters(content_type)
+    charset = parameters.get("charset", "utf-8").strip("'").lower()
+    is_utf_8 = charset in ("utf-8", "utf8")
+    return media_type == JsonParser.media_type and is_utf_8 and encoding.lower() == "identity"
 
 
 def _invalid_body(sentence: str) -> InvalidRequestError:
