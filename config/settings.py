@@ -40,8 +40,7 @@ INSTALLED_APPS = [
     "agent_conversations",
 ]
 MIDDLEWARE = [
-    "agent_conversations.api.middleware.api_headers",
-    "agent_conversations.api.middleware.redis_deadline",
+    "agent_conversations.api.middleware.bound_requests",
     "agent_conversations.api.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
