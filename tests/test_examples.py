@@ -296,6 +296,7 @@ def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def reader(tmp_path: Path, redis_port: int) -> Iterator[Reader]:
+    # What a reader has, but a machine for development may lack; where CI is set, it is an error.
     for tool in ("bash", "curl", "make"):
         if shutil.which(tool) is None and "CI" not in os.environ:
             pytest.skip(f"{tool} is not installed")

@@ -11,7 +11,8 @@ class ApiViewSet(ViewSet):
     """Serves the paths below ``/{conversationId}``. OPTIONS is left to the CORS middleware.
 
     What it overrides leaves out what this API does not have (versions, format suffixes, a context
-    for parsers), and authenticates when a permission asks for the user: 12 to 14 µs a request.
+    for parsers), and authenticates when a permission asks for the user. That saves 9 of 60 µs a
+    request, in process and without Redis.
     """
 
     lookup_url_kwarg = "conversation_id"
