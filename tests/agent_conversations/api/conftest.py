@@ -1,6 +1,8 @@
 """Clients of the API, on the bundled server, and what its requests and responses are made of."""
 
 import json
+import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
+from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.fixtures import Settings
 from redis import Redis
 
 from tests.agent_conversations.api.routes import PREFIX
 from tests.conftest import ServedClient
+from tests.faults.servers import Service
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -126,6 +130,34 @@ def api_in_outage(
 def tokens(settings: Settings) -> None:
     """Let the service take two tokens, of which ``bearer`` sends one."""
     settings.API_TOKENS = {"a-long-enough-token": "frontend", "another-long-token": "callbacks"}
+
+
+@pytest.fixture(scope="module")
+def running_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The service as ``manage.py serve`` starts it; gives the address of its pages."""
+    service = Service(tmp_path_factory.mktemp("service"))
+    service.start()
+    yield f"http://127.0.0.1:{service.port}"
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The Chromium of the system."""
+    path = shutil.which("chromium")
+    if path is None and "CI" not in os.environ:
+        pytest.skip("needs Chromium, such as Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """An empty page, of a browser without cookies or history."""
+    with chromium.new_context() as context:
+        yield context.new_page()
 
 
 def bearer(token: str) -> dict[str, str]:
