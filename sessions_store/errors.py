@@ -27,8 +27,8 @@ class StoreUnavailableError(StoreError):
 
     An outage is never "not found" and never an empty list. Whether a write took place is unknown:
     repeat it with the same handle (a message id, a conversation id, an idempotency key). ``cause``
-    is for logs: the name of redis-py's error class, without its text, which can quote a command's
-    arguments.
+    is for logs: the first word of Redis's error, such as ``MISCONF``, or the name of redis-py's
+    error class, without the rest of the text, which can quote a command's arguments.
     """
 
     def __init__(self, cause: str) -> None:

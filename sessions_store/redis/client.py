@@ -31,6 +31,8 @@ SCAN_COUNT = 500
 Command = Sequence[Argument]
 """A command as one types it, such as ``("ZADD", key, score, member)``."""
 
+_OTHER_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+
 ScriptCall = Callable[..., Any]
 T = TypeVar("T")
 
@@ -116,12 +118,12 @@ class StoreClient:
                 result = command(self._redis)
         except redis.TimeoutError as error:
             self._breaker.record_timeout()
-            raise StoreUnavailableError(type(error).__name__) from None
+            raise StoreUnavailableError(_cause(error)) from None
         except redis.RedisError as error:
             self._breaker.record_reply()
             if _is_wrong_type(error):
                 raise WrongTypeError from None
-            raise StoreUnavailableError(type(error).__name__) from None
+            raise StoreUnavailableError(_cause(error)) from None
         finally:
             self._breaker.release()
         self._breaker.record_reply()
@@ -233,6 +235,16 @@ def _was_never_sent(error: redis.ConnectionError) -> bool:
     # that has not arrived whole.
     unsent = (ConnectionRefusedError, FileNotFoundError, BrokenPipeError)
     return isinstance(error.__context__, unsent)
+
+
+def _cause(error: redis.RedisError) -> str:
+    """Return the first word of Redis's error reply, else the class's name; never an argument."""
+    # The words that redis-py has no class for; a pipeline writes the command before them.
+    text = str(error).rpartition("caused error: ")[2]
+    word = error.status_code or next(
+        (one for one in _OTHER_WORDS if text.startswith(f"{one} ")), "ERR"
+    )
+    return type(error).__name__ if word == "ERR" else word
 
 
 def _is_wrong_type(error: Exception) -> bool:

@@ -101,6 +101,32 @@ def test_refused_connection_is_an_outage(relay: Relay, relayed: StoreClient) -> 
     assert relayed.call(lambda client: client.incr("n")) == 1
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "word"),
+    [("min-replicas-to-write", 1, "NOREPLICAS"), ("maxmemory", 1, "OOM")],
+)
+def test_cause_is_the_first_word_of_the_error(
+    stoppable_store: StoreClient, setting: str, value: int, word: str
+) -> None:
+    stoppable_store.call(lambda client: client.config_set(setting, value))
+    write = ("SET", "key", "words")
+
+    for send in (
+        lambda: stoppable_store.call(lambda client: client.set("key", "words")),
+        lambda: stoppable_store.transaction([write, write]),
+    ):
+        with pytest.raises(StoreUnavailableError) as caught:
+            send()
+        assert caught.value.cause == word
+
+
+def test_cause_of_any_other_failure_is_its_class(store: StoreClient) -> None:
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.read_many([("GET", "MISCONF caused error: MISCONF ", "too", "many")])
+
+    assert caught.value.cause == "ResponseError"
+
+
 @pytest.mark.parametrize("one_moment", [True, False])
 def test_reads_report_a_wrong_type_in_its_place(
     store: StoreClient, raw_redis: Redis, *, one_moment: bool
