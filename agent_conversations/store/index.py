@@ -16,7 +16,6 @@ from agent_conversations.store.records import Scores
 from agent_conversations.types import SortBy, SortOrder
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
-from sessions_store.wire.clock import now_ms
 from sessions_store.wire.fields import is_conversation_id
 
 _PACKAGE = "agent_conversations.store"
@@ -88,7 +87,7 @@ class ConversationIndex:
                 created_at_key=created_at_key,
                 last_accessed_at_key=last_accessed_at_key,
                 message_count_key=message_count_key,
-                expired_before_ms=now_ms() - self._retention_ms if self._retention_ms else 0,
+                retention_ms=self._retention_ms,
                 first_rank=first,
                 last_rank=last,
             )

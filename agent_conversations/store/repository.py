@@ -129,34 +129,36 @@ class ConversationRepository:
             ConversationExistsError: the handle was used with other content.
         """
         new = new or NewConversation()
-        now = now_ms()
         content = new.to_wire()
         content.pop("conversationId", None)
-        conversation_id = new.conversation_id or _new_id("agent", now)
+        conversation_id = new.conversation_id or _new_id("agent", now_ms())
         if new.conversation_id is None and idempotency_key is not None:
             conversation_id = self._claim_id(idempotency_key, conversation_id)
-        wanted = StoredConversation(
-            conversation_id=conversation_id,
-            schema_version=SCHEMA_VERSION,
-            created_at_ms=now,
-            last_accessed_at_ms=now,
-            revision=new_revision(),
-            request_digest=hashlib.sha256(json_codec.canonical(content)).hexdigest()[:32],
+        wanted = {
+            "schema_version": SCHEMA_VERSION,
+            "revision": new_revision(),
+            "request_digest": hashlib.sha256(json_codec.canonical(content)).hexdigest()[:32],
             **records.attributes_of(content),
-        )
+        }
         status, *reply = self._scripts.run(
-            "create_conversation", conversation_id, now_ms=now, fields=records.encode(vars(wanted))
+            "create_conversation", conversation_id, fields=records.encode(wanted)
         )
-        stored = wanted if status == b"created" else _decode(conversation_id, *reply)
-        if stored.request_digest != wanted.request_digest:
+        if status == b"created":
+            now = int(reply[0])
+            stored = StoredConversation(
+                conversation_id, created_at_ms=now, last_accessed_at_ms=now, **wanted
+            )
+        else:
+            stored = _decode(conversation_id, *reply)
+        if stored.request_digest != wanted["request_digest"]:
             raise ConversationExistsError(conversation_id)
         self._index.update(conversation_id, stored.scores)
         # A creation whose reply was lost, and that was sent again, finds its own revision.
-        return Created(stored, replayed=stored.revision != wanted.revision)
+        return Created(stored, replayed=stored.revision != wanted["revision"])
 
     def get(self, conversation_id: str) -> StoredConversation:
         """Return the conversation. Reading it sets ``last_accessed_at`` to now."""
-        _, *reply = self._scripts.run("read_conversation", conversation_id, now_ms=now_ms())
+        _, *reply = self._scripts.run("read_conversation", conversation_id)
         conversation = _decode(conversation_id, *reply)
         self._index.update(conversation_id, conversation.scores)
         return conversation
@@ -183,7 +185,6 @@ class ConversationRepository:
         status, *reply = self._scripts.run(
             "append_message",
             conversation_id,
-            now_ms=now,
             message_id=message_id,
             message_json=json_codec.encode(wire),
             revision=revision,
@@ -221,7 +222,7 @@ class ConversationRepository:
         position = None if after is None else cursors.decode_cursor(after, conversation_id, order)
         first, last = cursors.page_range(position, limit, order)
         _, *reply, messages = self._scripts.run(
-            "page_messages", conversation_id, now_ms=now_ms(), first=first, last=last
+            "page_messages", conversation_id, first=first, last=last
         )
         scores = _scores(*reply)
         records.check_messages(conversation_id, messages)
@@ -250,7 +251,6 @@ class ConversationRepository:
         _, *reply = self._scripts.run(
             "update_conversation",
             conversation_id,
-            now_ms=now_ms(),
             allowed=_allowed(if_revision),
             revision=new_revision(),
             removed_count=len(removed),
@@ -312,9 +312,7 @@ class ConversationRepository:
     def index(self, conversation_id: str) -> None:
         """Set a conversation's index entry and its expiry, both as its record has them."""
         try:
-            _, *scores = self._scripts.run_on_record(
-                "index_conversation", conversation_id, now_ms=now_ms()
-            )
+            _, *scores = self._scripts.run_on_record("index_conversation", conversation_id)
         except LegacyRecordError as error:
             conversation = legacy.convert(conversation_id, error.raw).conversation
             self._index.put(conversation_id, conversation.scores)

@@ -69,7 +69,6 @@ def cases(place: Workplace) -> list[Case]:
             **dict(zip(names, keys.record_keys(conversation_id), strict=True)),
             "index_keys": keys.INDEX_KEYS,
             "conversation_id": conversation_id,
-            "now_ms": now_ms(),
             "retention_ms": 0,
             "schema_version": SCHEMA_VERSION,
         }
@@ -92,11 +91,9 @@ def cases(place: Workplace) -> list[Case]:
         return call
 
     def create() -> object:
-        now = now_ms()
-        fields = ("createdAt", now, "lastAccessedAt", now, "schemaVersion", 1)
-        more = ("revision", "0123456789abcdef", "requestDigest", "0" * 32, "agentId", "agent_1")
+        fields = ("schemaVersion", 1, "revision", "0123456789abcdef", "requestDigest", "0" * 32)
         conversation_id = f"agent-{place.name}-{next(numbers):012d}"
-        return create_script(**common(conversation_id), fields=[*fields, *more])
+        return create_script(**common(conversation_id), fields=[*fields, "agentId", "agent_1"])
 
     session = AgentSession.from_registration(SESSION)
     stored = json_codec.encode(

@@ -6,13 +6,12 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    now_ms           ms     since 1970
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    message_id       text
--- ARGV[6]    message_json     bytes
--- ARGV[7]    revision         text   of the conversation with this message in it
--- ARGV[8]    max_messages     count  the most messages that a conversation may have
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4]    message_id       text
+-- ARGV[5]    message_json     bytes
+-- ARGV[6]    revision         text   of the conversation with this message in it
+-- ARGV[7]    max_messages     count  the most messages that a conversation may have
 --
 -- Returns { 'appended', created_at_ms, last_accessed_at_ms, count }; or, if a message has the id
 -- already, { 'repeated', created_at_ms, last_accessed_at_ms, count, its JSON, revision }, for the
@@ -22,15 +21,15 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local now_ms = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local message_id = ARGV[5]
-local message_json = ARGV[6]
-local revision = ARGV[7]
-local max_messages = ARGV[8]
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
+local message_id = ARGV[4]
+local message_json = ARGV[5]
+local revision = ARGV[6]
+local max_messages = ARGV[7]
 
 --- @include "find_conflict"
+--- @include "access_time"
 --- @include "update_index_and_expiry"
 
 local conflict, created_at_ms, last_accessed_at_ms, message_bytes = find_conflict()
@@ -63,11 +62,12 @@ if type(pushed) == 'table' then
   return pushed -- the server's error
 end
 message_bytes = string.format('%.0f', (tonumber(message_bytes) or 0) + #message_json)
+local accessed_at_ms = access_time(last_accessed_at_ms)
 redis.call(
   'HSET', record_key,
-  'lastAccessedAt', now_ms,
+  'lastAccessedAt', accessed_at_ms,
   'revision', revision,
   'messageBytes', message_bytes
 )
-update_index_and_expiry(created_at_ms, now_ms, pushed)
-return { 'appended', created_at_ms, now_ms, pushed }
+update_index_and_expiry(created_at_ms, accessed_at_ms, pushed)
+return { 'appended', created_at_ms, accessed_at_ms, pushed }

@@ -6,25 +6,25 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    now_ms           ms     since 1970
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5..]  fields           bytes  field, value, field, value … of the new record, created and
---                                    accessed at now_ms
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4..]  fields           bytes  field, value, field, value … of the new record, without its
+--                                    times
 --
--- Returns { 'created' }; or { 'exists', fields, messages } with the stored conversation, for the
--- caller to compare; or a conflict (see includes/find_conflict.lua).
+-- Returns { 'created', created_at_ms }, which is the time of its last access too; or { 'exists',
+-- fields, messages } with the stored conversation, for the caller to compare; or a conflict (see
+-- includes/find_conflict.lua).
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local now_ms = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local fields = { unpack(ARGV, 5) }
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
+local fields = { unpack(ARGV, 4) }
 
 --- @include "find_conflict"
+--- @include "now_ms"
 --- @include "update_index_and_expiry"
 --- @include "read_all"
 
@@ -38,8 +38,14 @@ if conflict[1] ~= 'missing' then
   return conflict
 end
 -- HSET first: a server that is out of memory refuses it, but would let it pass after a first write.
-redis.call('HSET', record_key, unpack(fields))
+created_at_ms = now_ms()
+redis.call(
+  'HSET', record_key,
+  'createdAt', created_at_ms,
+  'lastAccessedAt', created_at_ms,
+  unpack(fields)
+)
 -- Messages that an evicted or half-imported conversation of this id has left must not come back.
 redis.call('UNLINK', messages_key, message_ids_key)
-update_index_and_expiry(now_ms, now_ms, 0)
-return { 'created' }
+update_index_and_expiry(created_at_ms, created_at_ms, 0)
+return { 'created', created_at_ms }

@@ -6,12 +6,11 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    now_ms           ms     since 1970
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    first            index  of the first message wanted, as LRANGE counts: from 0, or from
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4]    first            index  of the first message wanted, as LRANGE counts: from 0, or from
 --                                    the end if negative
--- ARGV[6]    last             index  of the last message wanted
+-- ARGV[5]    last             index  of the last message wanted
 --
 -- Returns { 'read', created_at_ms, last_accessed_at_ms, count of all messages, messages }; or a
 -- conflict (see includes/find_conflict.lua).
@@ -20,19 +19,19 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local now_ms = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local first = ARGV[5]
-local last = ARGV[6]
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
+local first = ARGV[4]
+local last = ARGV[5]
 
 --- @include "find_conflict"
 --- @include "touch"
 
-local conflict, created_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
 if conflict then
   return conflict
 end
 local count = redis.call('LLEN', messages_key)
-touch(created_at_ms, count)
-return { 'read', created_at_ms, now_ms, count, redis.call('LRANGE', messages_key, first, last) }
+local accessed_at_ms = touch(created_at_ms, last_accessed_at_ms, count)
+local messages = redis.call('LRANGE', messages_key, first, last)
+return { 'read', created_at_ms, accessed_at_ms, count, messages }

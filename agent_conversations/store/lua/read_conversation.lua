@@ -6,9 +6,8 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    now_ms           ms     since 1970
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
 --
 -- Returns { 'read', fields, messages }, with the new lastAccessedAt; or a conflict (see
 -- includes/find_conflict.lua).
@@ -17,17 +16,16 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local now_ms = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
 
 --- @include "find_conflict"
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
 if conflict then
   return conflict
 end
-touch(created_at_ms, redis.call('LLEN', messages_key))
+touch(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
 return read_all('read')

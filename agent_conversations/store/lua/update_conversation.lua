@@ -6,14 +6,13 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    now_ms           ms     since 1970
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    allowed          text   revisions, separated by spaces, of which the record must have
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
--- ARGV[6]    revision         text   of the conversation with these changes
--- ARGV[7]    removed_count    count  of the fields to remove
--- ARGV[8..]  changes          bytes  the names of the fields to remove, then field, value, field,
+-- ARGV[5]    revision         text   of the conversation with these changes
+-- ARGV[6]    removed_count    count  of the fields to remove
+-- ARGV[7..]  changes          bytes  the names of the fields to remove, then field, value, field,
 --                                    value … to set
 --
 -- Returns { 'updated', fields, messages }; { 'stale' } if the record has another revision; or a
@@ -23,20 +22,19 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local now_ms = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local allowed = ARGV[5]
-local revision = ARGV[6]
-local removed_count = ARGV[7]
-local changes = { unpack(ARGV, 8) }
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
+local allowed = ARGV[4]
+local revision = ARGV[5]
+local removed_count = ARGV[6]
+local changes = { unpack(ARGV, 7) }
 
 --- @include "find_conflict"
 --- @include "is_among"
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
 if conflict then
   return conflict
 end
@@ -54,5 +52,5 @@ if #changes > removed then
   redis.call('HSET', record_key, unpack(changes, removed + 1))
 end
 redis.call('HSET', record_key, 'revision', revision)
-touch(created_at_ms, redis.call('LLEN', messages_key))
+touch(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
 return read_all('updated')

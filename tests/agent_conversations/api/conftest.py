@@ -102,7 +102,7 @@ def api(real_service: Redis, client: ServedClient) -> Api:
 
 @pytest.fixture
 def conversation(clock: time_machine.Traveller, api: Api) -> str:
-    """The path of an empty conversation, created at ``NOW``."""
+    """The path of an empty conversation; its messages are stamped ``NOW``."""
     assert api.post("/new", {"conversationId": "c-1"}).status_code == 201
     return "/c-1"
 

@@ -16,6 +16,7 @@ from agent_conversations.types import (
 )
 
 NOW = "2026-11-23T16:20:45.123Z"
+"""The time of this host that ``clock`` starts with, and of fakeredis; a real server has its own."""
 SORT_FIELDS: tuple[SortBy, ...] = get_args(SortBy)
 SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
 LEGACY_RECORD: dict[str, Any] = {
@@ -48,6 +49,12 @@ def said(content: str = "Hello", **fields: Any) -> AgentMessage:
 
 def write_legacy(redis: Redis, record: dict[str, Any] | None = None, name: str = "older") -> None:
     redis.set(keys.conversation_key(name), json.dumps(record or LEGACY_RECORD))
+
+
+def server_ms(redis: Redis) -> int:
+    """Return the server's time in milliseconds since 1970."""
+    seconds, microseconds = redis.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def contents(conversation: StoredConversation) -> list[str]:

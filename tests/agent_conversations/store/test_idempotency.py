@@ -122,7 +122,7 @@ def test_repeated_creation_returns_the_stored_conversation(
     conversations: ConversationRepository, clock: Traveller
 ) -> None:
     request = new("mine", agent_id="a", metadata={"x": 1, "y": 2})
-    conversations.create(request)
+    created = conversations.create(request).conversation
     conversations.append_message("mine", said())
     changed = conversations.update("mine", ConversationChanges(agent_id="b", metadata=None))
     clock.shift(5)
@@ -132,7 +132,7 @@ def test_repeated_creation_returns_the_stored_conversation(
     assert again.replayed
     assert again.conversation.revision == changed.revision
     assert again.conversation.agent_id == "b"
-    assert again.conversation.created_at == NOW
+    assert again.conversation.created_at_ms == created.created_at_ms
     assert contents(again.conversation) == ["Hello"]
     assert conversations.list().total == 1
 

@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 from redis import Redis
-from time_machine import Traveller
 
 from agent_conversations.errors import ConversationExistsError, MessageConflictError
 from agent_conversations.store import keys
@@ -16,12 +15,12 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from tests.agent_conversations.store.records import (
     LEGACY_RECORD,
-    NOW,
     SORT_FIELDS,
     contents,
     listed_ids,
     new,
     said,
+    server_ms,
     write_legacy,
 )
 from tests.agent_conversations.store.threads import run_together
@@ -53,11 +52,12 @@ CONVERTED_MESSAGES = [
 
 @pytest.mark.parametrize("left_out", [[], ["conversationId"], ["lastAccessedAt"]], ids=str)
 def test_legacy_record_is_read_completely(
-    conversations: ConversationRepository, raw_redis: Redis, clock: Traveller, left_out: list[str]
+    conversations: ConversationRepository, raw_redis: Redis, left_out: list[str]
 ) -> None:
     write_legacy(
         raw_redis, {key: value for key, value in LEGACY_RECORD.items() if key not in left_out}
     )
+    before = server_ms(raw_redis)
 
     found = conversations.get("older")
 
@@ -65,10 +65,11 @@ def test_legacy_record_is_read_completely(
         "conversationId": "older",
         "messages": CONVERTED_MESSAGES,
         "createdAt": "2025-01-01T00:00:00.000Z",
-        "lastAccessedAt": NOW,
+        "lastAccessedAt": found.last_accessed_at,
         "agentId": "a1",
         "metadata": LEGACY_RECORD["metadata"],
     }
+    assert before <= found.last_accessed_at_ms <= server_ms(raw_redis)
     assert found.metadata_json == b'{"z":12345678901234567,"a":[]}'
     assert [message.message_id for message in found.messages] == ["m1", "m2", "legacy-2"]
 

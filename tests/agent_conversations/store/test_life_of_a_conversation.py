@@ -29,6 +29,7 @@ from agent_conversations.types import (
 )
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire.clock import iso_from_ms, now_ms
+from tests.agent_conversations.store.records import server_ms
 
 IDS = st.sampled_from(["a", "B", "b-1", "9"])
 MESSAGE_IDS = st.sampled_from(["m1", "m2", "m3"]) | st.none()
@@ -57,7 +58,7 @@ class Expected:
 
 
 class Life(RuleBasedStateMachine):
-    """Time moves in one rule only, so that many values are equal."""
+    """The host's time moves in one rule only; the server's goes on."""
 
     redis: Redis
 
@@ -87,10 +88,12 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(ConversationExistsError):
                 self.conversations.create(new)
             return
+        since = server_ms(self.redis)
         created = self.conversations.create(new)
         assert created.replayed == (there is not None)
         if there is None:
-            there = Expected(now_ms(), now_ms(), requested, agent_id, metadata)
+            now = self._written_time(conversation_id, "createdAt", since)
+            there = Expected(now, now, requested, agent_id, metadata)
             there.revision = created.conversation.revision
             self.expected[conversation_id] = there
         self._compare(conversation_id, created.conversation)
@@ -109,6 +112,7 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(MessageConflictError):
                 self.conversations.append_message(conversation_id, message)
             return
+        since = server_ms(self.redis)
         added = self.conversations.append_message(conversation_id, message)
         assert added.replayed == (before is not None)
         assert added.message_id not in by_id or before is not None
@@ -121,7 +125,7 @@ class Life(RuleBasedStateMachine):
                 "messageId": added.message_id,
             }
             there.messages.append(wire)
-            there.accessed_at = now_ms()
+            there.accessed_at = self._written_time(conversation_id, "lastAccessedAt", since)
             there.revision = ""
         assert added.message_count == len(there.messages)
 
@@ -151,10 +155,11 @@ class Life(RuleBasedStateMachine):
                 self.conversations.update(conversation_id, changes, if_revision=["0" * 16])
             return
         allowed = [there.revision] if condition == "current" and there.revision else None
+        since = server_ms(self.redis)
         changed = self.conversations.update(conversation_id, changes, if_revision=allowed)
         there.agent_id = fields.get("agent_id", there.agent_id)
         there.metadata = fields.get("metadata", there.metadata)
-        there.accessed_at = now_ms()
+        there.accessed_at = self._written_time(conversation_id, "lastAccessedAt", since)
         assert changed.revision != there.revision
         there.revision = changed.revision
         self._compare(conversation_id, changed)
@@ -166,8 +171,9 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(ConversationNotFoundError):
                 self.conversations.get(conversation_id)
             return
-        there.accessed_at = now_ms()
+        since = server_ms(self.redis)
         found = self.conversations.get(conversation_id)
+        there.accessed_at = self._written_time(conversation_id, "lastAccessedAt", since)
         self._compare(conversation_id, found)
         there.revision = found.revision
 
@@ -191,7 +197,7 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(ConversationNotFoundError):
                 self.conversations.list_messages(conversation_id)
             return
-        there.accessed_at = now_ms()
+        since = server_ms(self.redis)
         found: list[dict[str, Any]] = []
         after = None
         while True:
@@ -203,6 +209,7 @@ class Life(RuleBasedStateMachine):
             after = page.next
             if after is None:
                 break
+        there.accessed_at = self._written_time(conversation_id, "lastAccessedAt", since)
         assert found == (there.messages if order == "asc" else there.messages[::-1])
 
     @rule(
@@ -242,6 +249,12 @@ class Life(RuleBasedStateMachine):
         if self.expected:
             wanted |= set(keys.INDEX_KEYS)
         assert {key.decode() for key in self.redis.scan_iter()} == wanted
+
+    def _written_time(self, conversation_id: str, field: str, since: int) -> int:
+        """Return a time that an operation has written, which began at the server's ``since``."""
+        written = int(self.redis.hget(keys.conversation_key(conversation_id), field) or 0)
+        assert since <= written <= server_ms(self.redis)
+        return written
 
     def _compare(self, conversation_id: str, found: StoredConversation) -> None:
         there = self.expected[conversation_id]

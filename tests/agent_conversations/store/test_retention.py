@@ -12,7 +12,7 @@ from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
-from tests.agent_conversations.store.records import new, said
+from tests.agent_conversations.store.records import listed_ids, new, said, server_ms
 
 
 def test_every_use_restarts_the_retention(fake_redis: Redis, clock: Traveller) -> None:
@@ -49,6 +49,24 @@ def test_list_does_not_restart_the_retention(fake_redis: Redis, clock: Traveller
     page = conversations.list()
     assert [one.conversation_id for one in page.conversations] == ["young"]
     assert page.total == 1
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_clock_of_a_host_expires_nothing(
+    real_redis: Redis, real_store: StoreClient, clock: Traveller, days: int
+) -> None:
+    conversations = ConversationRepository(real_store, retention_seconds=60)
+    conversations.create(new("mine"))
+    clock.move_to(server_ms(real_redis) / 1000 + days * 86_400)
+
+    assert listed_ids(conversations) == ["mine"]
+    conversations.append_message("mine", said())
+    conversations.create(new("other"))
+    conversations.get("mine")
+
+    assert sorted(listed_ids(conversations)) == ["mine", "other"]
+    assert all(50_000 < real_redis.pttl(key) <= 60_000 for key in keys.record_keys("mine"))
+    assert 50_000 < real_redis.pttl(keys.conversation_key("other")) <= 60_000
 
 
 def test_expired_conversation_leaves_no_key(real_redis: Redis, real_store: StoreClient) -> None:

@@ -3,8 +3,9 @@
 -- { 'legacy', its JSON } | { 'corrupt' } | { 'newer' }, or an error of the server. Without one, the
 -- other values are those of the record, as they are stored. An expired record that Redis still has
 -- is deleted, and missing.
--- Uses: record_key now_ms retention_ms schema_version, and those of delete_all
+-- Uses: record_key retention_ms schema_version, and those of delete_all
 --- @include "delete_all"
+--- @include "now_ms"
 
 -- The same as LAST_MS in sessions_store/wire/clock.py: the last millisecond of the year 9999.
 local LAST_MS = 253402300799999
@@ -37,7 +38,7 @@ local function find_conflict()
     return { redis.call('EXISTS', record_key) == 0 and 'missing' or 'corrupt' }
   end
   local retention = tonumber(retention_ms)
-  if retention > 0 and last_accessed_at_ms + retention <= tonumber(now_ms) then
+  if retention > 0 and last_accessed_at_ms + retention <= tonumber(now_ms()) then
     delete_all()
     return { 'missing' }
   end
