@@ -32,7 +32,9 @@ class StoreUnavailableError(StoreError):
     """
 
     def __init__(self, cause: str) -> None:
-        super().__init__("The store cannot be reached at the moment. Try again shortly.")
+        super().__init__(
+            "The store cannot be reached within the request's timeout. Try again shortly."
+        )
         self.cause = cause
 
 

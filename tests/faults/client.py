@@ -10,7 +10,7 @@ from typing import Any
 from tests.faults.result import RESPONSE_SECONDS
 
 API = "/agent-conversations/api"
-UNAVAILABLE = "The store cannot be reached at the moment. Try again shortly."
+UNAVAILABLE = "The store cannot be reached within the request's timeout. Try again shortly."
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class AgentConversationViewSet(ApiViewSet):
         example={
             "success": True,
             "conversationId": EXAMPLE_ID,
-            "message": "Agent conversation created",
+            "message": "New agent conversation created",
             "conversation": {**CONVERSATION, "messages": []},
         },
         request=NewConversation,
@@ -103,7 +103,7 @@ class AgentConversationViewSet(ApiViewSet):
         conversation_id = created.conversation.conversation_id
         body = AgentConversationCreated(
             conversation_id=conversation_id,
-            message="Agent conversation created",
+            message="New agent conversation created",
             conversation=encode(created.conversation),
         )
         location = request.path.removesuffix("new") + conversation_id

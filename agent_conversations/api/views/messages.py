@@ -37,7 +37,7 @@ class AgentMessageViewSet(ApiViewSet):
         example={
             "success": True,
             "conversationId": EXAMPLE_ID,
-            "message": "Message added",
+            "message": "Message added to conversation",
             "messageId": USER_MESSAGE["messageId"],
             "messageCount": 1,
         },
@@ -73,7 +73,7 @@ class AgentMessageViewSet(ApiViewSet):
         )
         body = AgentMessageAdded(
             conversation_id=conversation_id,
-            message="Message added",
+            message="Message added to conversation",
             message_id=added.message_id,
             message_count=added.message_count,
         )

@@ -177,6 +177,11 @@ def test_outage_is_reported_as_such_on_every_route(
     assert "secret" not in log.text
 
 
+def test_sentence_of_an_outage_holds_the_word_timeout(api_in_outage: Api) -> None:
+    # By it today's frontend knows that it should try again.
+    assert "timeout" in assert_error(api_in_outage.get("/list"), "store_unavailable")["error"]
+
+
 def test_invalid_request_is_refused_as_such_in_an_outage(api_in_outage: Api) -> None:
     assert_error(api_in_outage.get("/list?limit=0"), "invalid_request")
     assert_error(api_in_outage.post("/c-1/message", {}), "invalid_request")

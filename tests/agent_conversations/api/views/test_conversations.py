@@ -38,7 +38,7 @@ def test_conversation_created_without_a_body_has_only_the_required_fields(
     assert body == {
         "success": True,
         "conversationId": conversation_id,
-        "message": "Agent conversation created",
+        "message": "New agent conversation created",
         "conversation": {
             "conversationId": conversation_id,
             "messages": [],

@@ -34,7 +34,7 @@ def test_server_fills_in_what_a_message_leaves_out(api: Api, conversation: str) 
     assert body == {
         "success": True,
         "conversationId": "c-1",
-        "message": "Message added",
+        "message": "Message added to conversation",
         "messageId": body["messageId"],
         "messageCount": 1,
     }
