@@ -122,6 +122,15 @@ HostName = Annotated[
         "Write it without scheme, port and path, such as api.example.com.",
     ),
 ]
+HeaderName = Annotated[
+    str,
+    _must(
+        lambda name: re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name),
+        "E012",
+        "be the name of a header",
+        "Write it like x-request-id.",
+    ),
+]
 NamedToken = Annotated[
     str,
     _must(_token, "E007", "have a token", "Write name:token, or the token alone."),
@@ -199,6 +208,11 @@ class Environment(BaseSettings):
     )
     cors_allowed_origins: Annotated[list[Origin], BeforeValidator(_entries)] = Field(
         default=[], description="origins of your frontend; unset: localhost, any port"
+    )
+    cors_allow_headers: Annotated[list[HeaderName], BeforeValidator(_entries)] = Field(
+        default=[],
+        description="request headers that your frontend may send, beyond those of this API and of "
+        "Sentry and OpenTelemetry",
     )
     api_tokens: Annotated[list[NamedToken], BeforeValidator(_entries)] = Field(
         default=[],

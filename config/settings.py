@@ -87,7 +87,20 @@ CORS_ALLOWED_ORIGIN_REGEXES = (
     [] if CORS_ALLOWED_ORIGINS else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
 )
 CORS_URLS_REGEX = r"^/(agent-conversations|health|openapi)"
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    # Sentry's and OpenTelemetry's instrumentation of a page adds these to each request.
+    "baggage",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+    *ENVIRONMENT.cors_allow_headers,
+]
 CORS_EXPOSE_HEADERS = ["ETag", "Location", "Idempotency-Replayed", "Retry-After"]
 
 REST_FRAMEWORK = {

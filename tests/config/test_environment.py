@@ -19,6 +19,7 @@ ANY_PROBLEM = {
     "THREADS": "many",
     "ALLOWED_HOSTS": "localhost:8000",
     "CORS_ALLOWED_ORIGINS": "app.example.com",
+    "CORS_ALLOW_HEADERS": "x request id",
     "API_TOKENS": "alice:",
     "ALLOW_ANONYMOUS": "perhaps",
     "SESSION_RATE": "often",
@@ -82,7 +83,7 @@ def test_every_problem_is_reported_at_once(read: Read) -> None:
     assert all(
         found.msg in str(error) and str(found.hint) in str(error) for found in error.problems
     )
-    assert "have 14 problems:" in str(error)
+    assert "have 15 problems:" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +180,7 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         ({"CORS_ALLOWED_ORIGINS": "http://a b"}, "elevenlabs_agent.E003"),
         ({"CORS_ALLOWED_ORIGINS": "http://a?b"}, "elevenlabs_agent.E003"),
         ({"CORS_ALLOWED_ORIGINS": "http://a/"}, "elevenlabs_agent.E003"),
+        ({"CORS_ALLOW_HEADERS": "x-ok,x-request-id: 1"}, "elevenlabs_agent.E012"),
         ({"SESSION_RATE": "often"}, "elevenlabs_agent.E004"),
         ({"SESSION_RATE": "0/min"}, "elevenlabs_agent.E004"),
         ({"SESSION_RATE": "9999999999999/min"}, "elevenlabs_agent.E004"),
@@ -212,6 +214,7 @@ def test_value_that_cannot_be_used_is_refused(
         {"REDIS_URL": "redis://user:word@host:6380/3?socket_keepalive=true"},
         {"REDIS_URL": "rediss://host"},
         {"REDIS_URL": "unix:///run/valkey.sock?db=1"},
+        {"CORS_ALLOW_HEADERS": "x-tenant,X-Device"},
         {"SESSION_RATE": "60/min"},
         {"LOG_LEVEL": "debug"},
     ],

@@ -1,8 +1,35 @@
+import json
+import os
+import subprocess
+import sys
 import tomllib
+from typing import Any
 
 from django.conf import settings
 
 from config.environment import PROJECT_DIR
+
+
+def value_of(setting: str, **variables: str) -> Any:
+    """Return a setting's value in a process with these environment variables."""
+    printed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import json; from config import settings; print(json.dumps(settings.{setting}))",
+        ],
+        cwd=PROJECT_DIR,
+        env={"PATH": os.environ["PATH"], **variables},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(printed.stdout)
+
+
+def test_variable_adds_to_the_headers_that_pages_may_send() -> None:
+    allowed = value_of("CORS_ALLOW_HEADERS", CORS_ALLOW_HEADERS="x-tenant, x-device")
+
+    assert {"x-tenant", "x-device", "content-type", "traceparent"} <= set(allowed)
 
 
 def test_version_of_the_schema_is_pyprojects() -> None:

@@ -1,5 +1,7 @@
 """What middleware adds to responses: which origins may read them."""
 
+from typing import Any
+
 import pytest
 from pytest_django.fixtures import Settings
 
@@ -11,6 +13,17 @@ pytestmark = pytest.mark.usefixtures("real_service")
 
 ALLOWED = "http://localhost:3000"
 ANOTHER = "https://elsewhere.example"
+
+
+def preflight(client: ServedClient, header: str) -> Any:
+    return client.options(
+        f"{PREFIX}/list",
+        headers={
+            "Origin": ALLOWED,
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": header,
+        },
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,3 +69,12 @@ def test_preflight_needs_neither_token_nor_flag(client: ServedClient, settings: 
     assert response.status_code == 200
     assert "PATCH" in response.headers["Access-Control-Allow-Methods"]
     assert "if-match" in response.headers["Access-Control-Allow-Headers"]
+
+
+@pytest.mark.parametrize(
+    "header", ["sentry-trace", "baggage", "traceparent", "tracestate", "x-request-id"]
+)
+def test_preflight_allows_the_headers_of_instrumentation(client: ServedClient, header: str) -> None:
+    response = preflight(client, header)
+
+    assert header in response.headers["Access-Control-Allow-Headers"].split(", ")
