@@ -204,7 +204,7 @@ class Environment(BaseSettings):
     allowed_hosts: Annotated[
         list[HostName], BeforeValidator(lambda text: _entries(text) or LOCAL_HOSTS)
     ] = Field(
-        default=LOCAL_HOSTS, description="host names that requests may be for, health included"
+        default=LOCAL_HOSTS, description="host names that requests may be for; health is for any"
     )
     cors_allowed_origins: Annotated[list[Origin], BeforeValidator(_entries)] = Field(
         default=[], description="origins of your frontend; unset: localhost, any port"

@@ -41,9 +41,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "agent_conversations.api.middleware.bound_requests",
+    # Before CORS: a preflight for a foreign host is refused as well.
+    "agent_conversations.api.middleware.CommonMiddleware",
     "agent_conversations.api.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.common.CommonMiddleware",
 ]
 # No response is a page with a login, a frame or a form that Django would protect.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from corsheaders import middleware as corsheaders
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
+from django.middleware import common
 
 from agent_conversations.api import API_PREFIX
 from sessions_store.redis import deadline
@@ -30,6 +31,18 @@ def bound_requests(get_response: GetResponse) -> GetResponse:
         return response
 
     return middleware
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's, which refuses other hosts than ``ALLOWED_HOSTS``; not for health.
+
+    A load balancer's probe comes by an address that nobody has listed.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.path_info.startswith("/health"):
+            return None
+        return super().process_request(request)
 
 
 class CorsMiddleware(corsheaders.CorsMiddleware):

@@ -15,13 +15,14 @@ ALLOWED = "http://localhost:3000"
 ANOTHER = "https://elsewhere.example"
 
 
-def preflight(client: ServedClient, header: str) -> Any:
+def preflight(client: ServedClient, header: str, **headers: str) -> Any:
     return client.options(
         f"{PREFIX}/list",
         headers={
             "Origin": ALLOWED,
             "Access-Control-Request-Method": "GET",
             "Access-Control-Request-Headers": header,
+            **headers,
         },
     )
 
@@ -78,3 +79,16 @@ def test_preflight_allows_the_headers_of_instrumentation(client: ServedClient, h
     response = preflight(client, header)
 
     assert header in response.headers["Access-Control-Allow-Headers"].split(", ")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_health_is_for_any_host(client: ServedClient, path: str) -> None:
+    assert client.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
+
+
+def test_preflight_for_a_foreign_host_is_refused(client: ServedClient) -> None:
+    response = preflight(client, "if-match", Host="elsewhere.example")
+
+    assert response.status_code == 400
+    assert response.json()["code"] == "invalid_request"
+    assert "Access-Control-Allow-Origin" not in response.headers
