@@ -206,6 +206,13 @@ class Environment(BaseSettings):
     ] = Field(
         default=LOCAL_HOSTS, description="host names that requests may be for; health is for any"
     )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="how many proxies a request comes through, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Prefix` are believed; `0`: neither is read",
+    )
     cors_allowed_origins: Annotated[list[Origin], BeforeValidator(_entries)] = Field(
         default=[], description="origins of your frontend; unset: localhost, any port"
     )

@@ -18,6 +18,7 @@ ENVIRONMENT = read_environment()
 DEBUG = False
 SECRET_KEY = ENVIRONMENT.secret_key or secret_key(ENVIRONMENT.data_dir)
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
+TRUSTED_PROXIES = ENVIRONMENT.trusted_proxies
 
 ELEVENLABS_AGENT_ENABLED = ENVIRONMENT.elevenlabs_agent_enabled
 API_TOKENS = ENVIRONMENT.token_holders()
@@ -121,6 +122,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "agent_conversations.api.negotiation.JsonUnlessBrowser",
     "DEFAULT_SCHEMA_CLASS": "agent_conversations.api.openapi.schema.ContractSchema",
     "DEFAULT_METADATA_CLASS": None,
+    "NUM_PROXIES": TRUSTED_PROXIES,
     "EXCEPTION_HANDLER": "agent_conversations.api.exceptions.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,

@@ -11,6 +11,8 @@ from agent_conversations.services import session_rate
 class SessionRateThrottle(BaseThrottle):
     """Counts registrations by token, or by address where no tokens are configured.
 
+    Behind ``TRUSTED_PROXIES``, that is the address which the outermost of them has seen.
+
     Django REST Framework's own throttles read, count and write in three steps: under concurrency
     they let more through than their limit.
     """
@@ -22,7 +24,7 @@ class SessionRateThrottle(BaseThrottle):
         limiter = session_rate()
         if limiter is None or request.method != "POST":
             return True
-        client = getattr(request.user, "name", None) or request.META.get("REMOTE_ADDR", "")
+        client = getattr(request.user, "name", None) or self.get_ident(request)
         self._wait_seconds = limiter.seconds_to_wait(client)
         return self._wait_seconds == 0
 

@@ -18,6 +18,7 @@ ANY_PROBLEM = {
     "WORKERS": "0",
     "THREADS": "many",
     "ALLOWED_HOSTS": "localhost:8000",
+    "TRUSTED_PROXIES": "all",
     "CORS_ALLOWED_ORIGINS": "app.example.com",
     "CORS_ALLOW_HEADERS": "x request id",
     "API_TOKENS": "alice:",
@@ -83,7 +84,7 @@ def test_every_problem_is_reported_at_once(read: Read) -> None:
     assert all(
         found.msg in str(error) and str(found.hint) in str(error) for found in error.problems
     )
-    assert "have 15 problems:" in str(error)
+    assert "have 16 problems:" in str(error)
 
 
 @pytest.mark.parametrize(

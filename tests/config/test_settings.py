@@ -32,6 +32,10 @@ def test_variable_adds_to_the_headers_that_pages_may_send() -> None:
     assert {"x-tenant", "x-device", "content-type", "traceparent"} <= set(allowed)
 
 
+def test_trusted_proxies_are_those_of_the_rest_framework() -> None:
+    assert value_of("REST_FRAMEWORK", TRUSTED_PROXIES="2")["NUM_PROXIES"] == 2
+
+
 def test_version_of_the_schema_is_pyprojects() -> None:
     project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text("utf-8"))["project"]
 

@@ -49,6 +49,30 @@ def test_limit_counts_by_address_without_tokens(client: ServedClient) -> None:
     assert register(client, REMOTE_ADDR="192.0.2.2").status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("proxies", "seen"),
+    [(1, "{client}"), (1, "192.0.2.99, {client}"), (2, "192.0.2.99, {client}, 198.51.100.1")],
+)
+def test_limit_counts_clients_behind_trusted_proxies(
+    client: ServedClient, settings: Settings, proxies: int, seen: str
+) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "NUM_PROXIES": proxies}
+
+    def status(address: str) -> int:
+        forwarded = {"X-Forwarded-For": seen.format(client=address)}
+        return int(register(client, headers=forwarded).status_code)
+
+    assert [status("192.0.2.1") for _ in range(11)] == [201] * 10 + [429]
+    assert status("192.0.2.2") == 201
+
+
+def test_forwarded_address_is_not_believed_without_trusted_proxies(client: ServedClient) -> None:
+    for number in range(10):
+        register(client, headers={"X-Forwarded-For": f"192.0.2.{number}"})
+
+    assert register(client, headers={"X-Forwarded-For": "192.0.2.11"}).status_code == 429
+
+
 @pytest.mark.usefixtures("tokens")
 def test_limit_counts_by_token_where_there_are_tokens(client: ServedClient) -> None:
     for _ in range(10):
