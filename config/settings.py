@@ -69,6 +69,7 @@ TEMPLATES = [
 ]
 
 STATIC_URL = "/static/"
+STORAGES = {"staticfiles": {"BACKEND": "config.static_files.PrefixedStaticFilesStorage"}}
 # Served by the process itself, straight from the packages: nothing to collect, no CDN.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

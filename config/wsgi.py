@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,14 +12,20 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 _django = get_wsgi_application()
+# Of what it holds, pages make addresses: nothing that leads to another host.
+_is_path = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+").fullmatch
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Serve a request; one with ``Transfer-Encoding: chunked`` gets a Content-Length first.
+    """Serve a request, below the path prefix that a trusted proxy has taken off.
 
+    One with ``Transfer-Encoding: chunked`` gets a Content-Length first:
     Django takes a body without a Content-Length for an empty one, so that a message would be lost
     and an empty conversation created.
     """
+    prefix = environ.get("HTTP_X_FORWARDED_PREFIX", "").rstrip("/")
+    if prefix and settings.TRUSTED_PROXIES and _is_path(prefix):
+        environ["SCRIPT_NAME"] = prefix
     if "HTTP_TRANSFER_ENCODING" in environ and not environ.get("CONTENT_LENGTH"):
         # Of a body that is too long, one byte more than is allowed makes the parser refuse it.
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)

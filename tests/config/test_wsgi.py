@@ -60,6 +60,32 @@ def test_location_keeps_the_script_name(client: ServedClient) -> None:
     assert response.headers["Location"].startswith(f"/behind{PREFIX}/agent-")
 
 
+def test_location_has_the_prefix_of_a_trusted_proxy(
+    client: ServedClient, settings: Settings
+) -> None:
+    headers = {"X-Forwarded-Prefix": "/voice/agents/"}
+    untrusted = client.generic("POST", f"{PREFIX}/new", headers=headers)
+    settings.TRUSTED_PROXIES = 1
+    trusted = client.generic("POST", f"{PREFIX}/new", headers=headers)
+
+    assert untrusted.headers["Location"].startswith(f"{PREFIX}/agent-")
+    assert trusted.headers["Location"].startswith(f"/voice/agents{PREFIX}/agent-")
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["/", "voice", "//elsewhere.example", "https://elsewhere.example", "/..", '/"', "/a b"],
+)
+def test_forwarded_prefix_that_is_no_path_is_ignored(
+    client: ServedClient, settings: Settings, prefix: str
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+
+    response = client.generic("POST", f"{PREFIX}/new", headers={"X-Forwarded-Prefix": prefix})
+
+    assert response.headers["Location"].startswith(f"{PREFIX}/agent-")
+
+
 def test_host_name_is_checked_at_every_request(client: ServedClient) -> None:
     for _ in range(2):
         for host, status in {

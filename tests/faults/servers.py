@@ -212,13 +212,15 @@ class Service:
 
     Args:
         redis_url: empty for the bundled server, which the service then starts itself.
+        variables: further environment variables.
     """
 
-    def __init__(self, folder: Path, redis_url: str = "") -> None:
+    def __init__(self, folder: Path, redis_url: str = "", **variables: str) -> None:
         self.port = free_port()
         self.api = Api(self.port)
         self._folder = folder
         self._redis_url = redis_url
+        self._variables = variables
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -238,6 +240,7 @@ class Service:
             "REDIS_URL": self._redis_url,
             "ELEVENLABS_AGENT_ENABLED": "true",
             "LOG_LEVEL": "WARNING",
+            **self._variables,
         }
         with (self._folder / "service.log").open("ab") as log:
             self._process = subprocess.Popen(

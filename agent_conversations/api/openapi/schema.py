@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import TypeAdapter
+from rest_framework.request import Request
 
 from agent_conversations.api.headers import RETRY_AFTER
 from agent_conversations.api.openapi.components import Json
@@ -27,8 +28,10 @@ class ContractSchema(AutoSchema):
         )
 
 
-def complete_schema(result: Json, **_: Any) -> Json:
+def complete_schema(result: Json, request: Request | None, **_: Any) -> Json:
     """drf-spectacular's hook: what it has no setting for."""
+    if request and (prefix := request.META["SCRIPT_NAME"]):
+        result["servers"] = [{"url": prefix}]
     result["paths"] = {
         path.replace("{conversation_id}", "{conversationId}"): item
         for path, item in result["paths"].items()

@@ -135,7 +135,7 @@ def tokens(settings: Settings) -> None:
 @pytest.fixture(scope="module")
 def running_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service as ``manage.py serve`` starts it; gives the address of its pages."""
-    service = Service(tmp_path_factory.mktemp("service"))
+    service = Service(tmp_path_factory.mktemp("service"), TRUSTED_PROXIES="1")
     service.start()
     yield f"http://127.0.0.1:{service.port}"
     service.stop()

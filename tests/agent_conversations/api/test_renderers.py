@@ -245,3 +245,28 @@ def test_page_shows_stored_json_that_repeats_a_key(browser: ServedClient, api: A
     api.redis.hset(key, "messageBytes", str(len(message)))
 
     assert "second" in read_page(browser, PREFIX + "/c-1")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", f"{PREFIX}/list", f"{PREFIX}/c-1"])
+def test_every_address_of_a_page_has_the_forwarded_prefix(
+    browser: ServedClient, settings: Settings, path: str
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+
+    page = browser.get(path, headers={"X-Forwarded-Prefix": "/voice"}).content.decode()
+
+    paths = {value for _, value in References(page).found if value.startswith("/")}
+    assert paths
+    assert {value for value in paths if not value.startswith("/voice/")} == set()
+    assert '"/openapi.json' not in page
+
+
+def test_schema_names_the_forwarded_prefix_as_its_server(
+    client: ServedClient, settings: Settings
+) -> None:
+    settings.TRUSTED_PROXIES = 1
+
+    schema = client.get("/openapi.json", headers={"X-Forwarded-Prefix": "/voice"}).json()
+
+    assert schema["servers"] == [{"url": "/voice"}]
+    assert "servers" not in client.get("/openapi.json").json()
