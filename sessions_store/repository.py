@@ -67,7 +67,8 @@ class SessionRepository:
             }
         )
         key = session_key(check_conversation_id(conversation_id))
-        value = json_codec.encode(self._cipher.seal(stored.to_wire()))
+        record = {"conversationId": conversation_id, **stored.to_wire()}
+        value = json_codec.encode(self._cipher.seal(record))
         # Repeatable: sets the same value again.
         self._store.call(lambda redis: redis.set(key, value, ex=ttl_seconds), repeatable=True)
         return stored
@@ -89,6 +90,8 @@ class SessionRepository:
             return None
         raw, remaining_ms = reply
         session = self._decode(conversation_id, raw)
+        if session is None:
+            return None
         # Rounded up: a session that still exists has at least a second.
         return session.model_copy(update={"expires_in_seconds": -(-int(remaining_ms) // 1000)})
 
@@ -116,7 +119,8 @@ class SessionRepository:
             return bool(self._store.call(lambda redis: redis.delete(key), repeatable=True))
         while True:
             raw = self._read(conversation_id)
-            if raw is None or self._decode(conversation_id, raw).session_id != session_id:
+            session = None if raw is None else self._decode(conversation_id, raw)
+            if raw is None or session is None or session.session_id != session_id:
                 return False
             if self._delete(session_key=key, expected_json=raw):
                 return True
@@ -139,7 +143,7 @@ class SessionRepository:
         except WrongTypeError:
             raise CorruptRecordError("session", conversation_id) from None
 
-    def _decode(self, conversation_id: str, raw: bytes) -> AgentSession:
+    def _decode(self, conversation_id: str, raw: bytes) -> AgentSession | None:
         try:
             record = json_codec.decode(raw)
             if isinstance(record, dict) and _is_newer(record.get("schemaVersion")):

@@ -1,10 +1,10 @@
 """The session of a conversation: what is stored, what a client sends, and what it may see."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from sessions_store.errors import InvalidRequestError
 from sessions_store.wire import json_codec
@@ -34,12 +34,13 @@ MAX_PAYLOAD_DEPTH = 256
 Transport = Literal["webrtc", "websocket"]
 _TRANSPORTS = get_args(Transport)
 
+# ElevenLabs' own API gives the URL as signed_url.
+_URL_NAMES = ("wsUrl", "sessionUrl", "signedUrl", "signed_url")
 # The fields that may hold a push-capable URL, in the order in which they are searched.
 PUSH_URL_PATHS = (
-    ("wsUrl",),
-    ("sessionUrl",),
+    *((name,) for name in _URL_NAMES),
     ("sessionPayload", "config", "wsUrl"),
-    ("sessionPayload", "wsUrl"),
+    *(("sessionPayload", name) for name in _URL_NAMES),
 )
 
 _PUSH_URL_FIELDS = [".".join(path) for path in PUSH_URL_PATHS]
@@ -49,6 +50,11 @@ WHAT_TO_SEND = (
 )
 
 
+# An object, without an index signature in TypeScript: a value of an interface fits no type that has
+# one. With "type": "object" and no properties, only an empty object would fit.
+_AnyObject = WithJsonSchema({"not": {"type": ["array", "boolean", "number", "string"]}})
+
+
 class AgentSessionRegistration(WireModel):
     """What a frontend sends on connecting.
 
@@ -56,16 +62,21 @@ class AgentSessionRegistration(WireModel):
     known fields are stored beside it.
     """
 
-    model_config = ConfigDict(extra="allow")
+    # Further fields are allowed without being mentioned too, and see _AnyObject.
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra=lambda schema: schema.pop("additionalProperties")
+    )
 
     session_url: UrlText | None = None
     ws_url: UrlText | None = None
-    session_payload: dict[str, Any] | None = None
+    signed_url: UrlText | None = None
+    signed_url_of_api: UrlText | None = Field(default=None, alias="signed_url")
+    session_payload: Annotated[dict[str, Any], _AnyObject] | None = None
     session_id: Identifier | None = None
     agent_session_id: Identifier | None = None
     transport: Transport | None = None
     expires_at: Text | int | float | None = None
-    metadata: BoundedObject | None = None
+    metadata: Annotated[BoundedObject, _AnyObject] | None = None
 
 
 class AgentSession(WireModel):
@@ -128,8 +139,10 @@ class AgentSession(WireModel):
         )
 
     @classmethod
-    def from_stored(cls, record: object) -> Self:
+    def from_stored(cls, record: object) -> Self | None:
         """Return the session in a stored JSON value, in today's shape or that of an older writer.
+
+        ``None`` for one that an older writer stored without any URL: it can serve no push.
 
         Raises:
             ValueError: another shape. (pydantic's ``ValidationError`` is one.)
@@ -143,6 +156,8 @@ class AgentSession(WireModel):
             source = metadata
             metadata = {key: value for key, value in metadata.items() if key not in _MOVED_KEYS}
         url = find_push_url(source) or _first_url(source)
+        if url is None and "lastAccessedAt" in record:
+            return None  # as the predecessor's tool webhook wrote it
         if url is None:
             raise ValueError("no URL")
         payload = source.get("sessionPayload")

@@ -42,6 +42,7 @@ def test_encrypted_record_shows_only_ids_and_times(store: StoreClient, raw_redis
     assert isinstance(raw, bytes)
     assert b"MARK" not in raw
     assert json.loads(raw).keys() == {
+        "conversationId",
         "createdAt",
         "ttl",
         "sessionId",

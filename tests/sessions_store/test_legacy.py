@@ -150,3 +150,25 @@ def test_legacy_record_is_deleted_by_its_agent_session_id(
     assert sessions.delete(ID, "conv_3")
 
     assert raw_redis.keys() == []
+
+
+@pytest.mark.parametrize("metadata", [{}, {"metadata": {"page": "/start"}}], ids=str)
+def test_record_without_any_url_is_no_session(
+    sessions: SessionRepository, raw_redis: Redis, metadata: dict[str, Any]
+) -> None:
+    record = {
+        "sessionId": "conv_5",
+        "agentId": "a1",
+        "conversationId": ID,
+        "agentConversationId": ID,
+        "createdAt": "2025-01-01T00:00:00Z",
+        "lastAccessedAt": "2025-01-01T00:01:00Z",
+        **metadata,
+    }
+    write_raw(raw_redis, record)
+
+    assert sessions.get(ID) is None
+    sessions.verify(ID)
+    assert not sessions.delete(ID, "conv_5")
+    assert raw_redis.exists(KEY)
+    assert sessions.delete(ID)

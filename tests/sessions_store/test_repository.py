@@ -46,6 +46,7 @@ def test_session_is_stored_as_json_with_the_documented_names(
     record = json.loads(raw_redis.get(KEY) or "")
 
     assert record == {
+        "conversationId": ID,
         **EVERYTHING,
         "createdAt": "2026-11-23T16:20:45.123Z",
         "ttl": 600,
@@ -63,6 +64,7 @@ def test_session_without_optional_fields_omits_them(
     assert found is not None
     assert (found.session_id, found.transport, found.expires_at, found.metadata) == (None,) * 4
     assert set(json.loads(raw_redis.get(KEY) or "")) == {
+        "conversationId",
         "sessionPayload",
         "wsUrl",
         "sessionUrl",

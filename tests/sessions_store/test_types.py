@@ -9,21 +9,27 @@ from sessions_store.repository import SessionRepository
 from sessions_store.types import WHAT_TO_SEND, AgentSession
 from tests.sessions_store.records import ID, URL
 
+NAMES = ("wsUrl", "sessionUrl", "signedUrl", "signed_url")
+PLACES = [
+    *((name,) for name in NAMES),
+    ("sessionPayload", "config", "wsUrl"),
+    *(("sessionPayload", name) for name in NAMES),
+]
+"""Where a URL is looked for, in the contract's order."""
 
-def test_first_url_of_the_four_places_counts() -> None:
-    places = ["wss://one/a?t=1", "wss://two/a?t=2", "wss://three/a?t=3", "ws://four/a?t=4"]
-    first, second, third, fourth = places
-    payload = {"wsUrl": fourth, "config": {"wsUrl": third}}
-    bodies: list[dict[str, Any]] = [
-        {"sessionPayload": payload, "sessionUrl": second, "wsUrl": first},
-        {"sessionPayload": payload, "sessionUrl": second},
-        {"sessionPayload": payload},
-        {"sessionPayload": {"wsUrl": fourth}},
-    ]
 
-    found = [AgentSession.from_registration(body).ws_url for body in bodies]
+@pytest.mark.parametrize("first", range(len(PLACES)))
+def test_first_url_in_the_order_of_the_contract_counts(first: int) -> None:
+    body: dict[str, Any] = {}
+    for place in PLACES[first:]:
+        holder = body
+        for key in place[:-1]:
+            holder = holder.setdefault(key, {})
+        holder[place[-1]] = "wss://host/" + ".".join(place)
 
-    assert found == places
+    found = AgentSession.from_registration(body).ws_url
+
+    assert found == "wss://host/" + ".".join(PLACES[first])
 
 
 def test_url_of_another_scheme_is_passed_over() -> None:

@@ -64,3 +64,18 @@ export const answers_agree: {
   getAgentSession: { 200: "agrees", errors: "agrees" },
   deleteAgentSession: { 204: "agrees", errors: "agrees" },
 };
+
+// What a frontend registers can be a value of its own interfaces, which have no index signature.
+interface FrontendPayload {
+  config: { wsUrl: string };
+  features: string[];
+}
+
+interface FrontendRegistration {
+  sessionUrl: string;
+  sessionId?: string;
+  sessionPayload?: FrontendPayload;
+  metadata?: { tab: number };
+}
+
+export const registration = (ours: FrontendRegistration): Schemas["AgentSessionRegistration"] => ours;

@@ -194,3 +194,12 @@ def test_deleted_session_leaves_its_conversation(api: Api, conversation: str) ->
     api.delete(f"{conversation}/session")
 
     assert api.get(conversation).status_code == 200
+
+
+def test_stored_record_without_any_url_is_no_session(api: Api) -> None:
+    stored = {"sessionId": "s-1", "conversationId": "c-1", "lastAccessedAt": "2025-01-01T00:01:00Z"}
+    api.redis.set("elevenlabs:session:c-1", json.dumps(stored), ex=60)
+
+    assert_error(api.get("/c-1/session"), "session_not_found")
+    assert api.delete("/c-1/session?sessionId=s-1").status_code == 204
+    assert api.redis.exists("elevenlabs:session:c-1")
