@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,18 +29,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sessions_store.embedded import parent_process
+from sessions_store.embedded import append_only_file, parent_process
+from sessions_store.embedded.errors import EmbeddedServerError
 
 # sun_path has 108 bytes on Linux (104 on macOS), the closing NUL included.
 _MAX_SOCKET_PATH_BYTES = 103
 _START_SECONDS = 30.0
 """Before it replies, the server loads its append-only file, which may be long."""
 
+_LEAST_FREE_BYTES = 64 * 1024
+
 _logger = logging.getLogger(__name__)
-
-
-class EmbeddedServerError(Exception):
-    """The bundled server cannot be started; the text says what to do."""
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -185,12 +185,33 @@ class EmbeddedServer:
         self._lock = lock
 
     def _launch(self) -> None:
+        append_only_file.restore_manifest(self.data_dir)
+        process = self._run()
+        if not self._becomes_ready(process) and (
+            process.poll() is None
+            or not append_only_file.cut_damaged_end(self.data_dir, server_binary())
+            or not self._becomes_ready(self._run())
+        ):
+            raise EmbeddedServerError(self._why_not_started())
+
+    def _why_not_started(self) -> str:
+        if shutil.disk_usage(self.data_dir).free < _LEAST_FREE_BYTES:
+            return f"The disk of {self.data_dir} is full. Free some space, and start again."
+        return (
+            f"The bundled Valkey server did not start; {self.data_dir / 'valkey.log'} says why. "
+            f"If a file is damaged, restore {self.data_dir / append_only_file.FOLDER} from a "
+            "backup, or move it aside to begin without data."
+        )
+
+    def _run(self) -> "subprocess.Popen[bytes]":
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
             "dir": str(self.data_dir),
             "appendonly": "yes",
+            # It would cut a damaged end off without keeping it.
+            "aof-load-truncated": "no",
             "save": "",
             "daemonize": "no",
             "logfile": str(self.data_dir / "valkey.log"),
@@ -210,9 +231,9 @@ class EmbeddedServer:
             # The server holds the lock too, so that a folder stays locked until it has exited.
             pass_fds=[self._lock.fileno()],
         )
-        self._wait_until_ready(self._process)
+        return self._process
 
-    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
+    def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         deadline = time.monotonic() + _START_SECONDS
         # Without redis-py's ten retries: this loop asks again, and sooner.
         client = redis.Redis(
@@ -225,8 +246,6 @@ class EmbeddedServer:
             with suppress(redis.RedisError):
                 if client.ping():
                     client.close()
-                    return
+                    return True
             time.sleep(0.02)
-        raise EmbeddedServerError(
-            f"The bundled Valkey server did not start; {self.data_dir / 'valkey.log'} says why."
-        )
+        return False

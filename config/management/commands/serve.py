@@ -12,7 +12,8 @@ from granian.server.mp import MPServer
 from agent_conversations.api import API_PREFIX
 from agent_conversations.services import store
 from config.environment import Environment
-from sessions_store.embedded.server import EmbeddedServer, EmbeddedServerError
+from sessions_store.embedded.errors import EmbeddedServerError
+from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import without_credentials
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from sessions_store.embedded.errors import EmbeddedServerError
 from sessions_store.embedded.server import (
     EmbeddedServer,
-    EmbeddedServerError,
     server_url,
     socket_path,
 )

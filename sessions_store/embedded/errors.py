@@ -1,0 +1,2 @@
+class EmbeddedServerError(Exception):
+    """The bundled server cannot be started; the text says what to do."""
