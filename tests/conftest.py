@@ -1,7 +1,10 @@
 """Fixtures shared by all tests: stores over fakeredis and the bundled server, and a client."""
 
 import logging
+import os
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import fakeredis
@@ -94,6 +97,19 @@ def stoppable_store(stoppable_server: EmbeddedServer) -> Iterator[StoreClient]:
     client = Redis.from_url(stoppable_server.url, **connection_options())
     yield StoreClient(client)
     client.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that is a disk of its own, of 8 MiB."""
+    folder = tmp_path_factory.mktemp("disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
+        # Who is not root cannot have one; where CI is set, it is an error.
+        assert "CI" not in os.environ, "a small disk cannot be mounted"
+        pytest.skip("a small disk cannot be mounted")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -37,7 +37,11 @@ _MAX_SOCKET_PATH_BYTES = 103
 _START_SECONDS = 30.0
 """Before it replies, the server loads its append-only file, which may be long."""
 
+REWRITE_SECONDS = 3600.0
 _LEAST_FREE_BYTES = 64 * 1024
+_RESERVE_BYTES = 16 * 1024 * 1024
+"""Kept free for ``stop``: on a full disk, what Valkey has acknowledged and not yet written, the
+writes of at most two seconds, would be lost with it. Further writes it refuses."""
 
 _logger = logging.getLogger(__name__)
 
@@ -79,19 +83,35 @@ def server_binary() -> Path:
     )
 
 
+def _cannot_be_used(folder: Path, error: OSError) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"{folder} cannot be used: {error.strerror}. Mend it, or choose another DATA_DIR."
+    )
+
+
 class EmbeddedServer:
     """A Valkey process on a data folder, for use in a ``with`` statement.
 
     Args:
-        data_dir: created where missing; only its owner may enter it.
+        data_dir: created where missing; only its owner may enter it, and read the server's files.
         options: further server options, such as ``{"appendfsync": "always"}``.
+        rewrite_seconds: how often ``keep_running`` rewrites the append-only file, if it has
+            changed: until then it holds what has expired or was deleted, credentials included.
     """
 
-    def __init__(self, data_dir: Path, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        options: dict[str, str] | None = None,
+        rewrite_seconds: float = REWRITE_SECONDS,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.socket = socket_path(self.data_dir)
         self.url = server_url(self.data_dir)
+        self._reserve = self.data_dir / "valkey.reserve"
         self._options = options or {}
+        self._rewrite_seconds = rewrite_seconds
+        self._stopped = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping_lock = threading.Lock()
         self._lock: IO[str] | None = None
@@ -102,8 +122,9 @@ class EmbeddedServer:
         return self._process.pid
 
     def keep_running(self) -> None:
-        """Start the server again whenever it ends before ``stop``, from a thread of its own."""
-        threading.Thread(target=self._watch, daemon=True).start()
+        """Until ``stop``, start the server again whenever it ends, and rewrite its file."""
+        for task in (self._watch, self._rewrite):
+            threading.Thread(target=task, daemon=True).start()
 
     def _watch(self) -> None:
         while (process := self._process) is not None:
@@ -118,6 +139,15 @@ class EmbeddedServer:
                     _logger.exception("The bundled Valkey server cannot be started again")
                     return
 
+    def _rewrite(self) -> None:
+        rewritten_size = None
+        while not self._stopped.wait(self._rewrite_seconds):
+            with suppress(redis.RedisError), self._connect() as client:
+                size = client.info("persistence")["aof_current_size"]
+                if size != rewritten_size:
+                    client.bgrewriteaof()
+                    rewritten_size = size
+
     def start(self) -> None:
         """Start the server and wait until it replies.
 
@@ -127,18 +157,24 @@ class EmbeddedServer:
         self._make_private(self.data_dir)
         if self.socket.parent != self.data_dir:
             self._make_private(self.socket.parent)
-        self._take_lock()
         try:
+            self._take_lock()
+            self._take_reserve()
+            self._make_files_private()
             self._launch()
-        except BaseException:
+        except BaseException as error:
             self.stop()
+            if isinstance(error, OSError):
+                raise _cannot_be_used(self.data_dir, error) from error
             raise
 
     def stop(self) -> None:
         """Have the server save its data and exit; return when it has."""
+        self._stopped.set()
         with self._stopping_lock:
             process, self._process = self._process, None
         if process is not None:
+            self._reserve.unlink(missing_ok=True)
             if process.poll() is None:
                 # A stopped (SIGSTOP) process does not see SIGTERM.
                 process.send_signal(signal.SIGCONT)
@@ -161,10 +197,17 @@ class EmbeddedServer:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = folder.stat()
         except OSError as error:
-            raise EmbeddedServerError(f"{folder} cannot be used: {error.strerror}") from error
+            raise _cannot_be_used(folder, error) from error
         if status.st_uid != os.getuid():
             raise EmbeddedServerError(f"{folder} belongs to another user. Choose another DATA_DIR.")
         folder.chmod(0o700)
+
+    def _make_files_private(self) -> None:
+        for left_by_killed_rewrite in self.data_dir.glob("temp-rewriteaof-*.aof"):
+            left_by_killed_rewrite.unlink()
+        for files in ("valkey.*", "*.damaged-*", f"{append_only_file.FOLDER}/*"):
+            for path in self.data_dir.glob(files):
+                path.chmod(0o600)
 
     def _take_lock(self) -> None:
         lock = (self.data_dir / "valkey.lock").open("a+")
@@ -183,6 +226,12 @@ class EmbeddedServer:
                     ) from None
                 time.sleep(0.05)
         self._lock = lock
+
+    def _take_reserve(self) -> None:
+        size = min(_RESERVE_BYTES, shutil.disk_usage(self.data_dir).free // 4)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with suppress(OSError), self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
 
     def _launch(self) -> None:
         append_only_file.restore_manifest(self.data_dir)
@@ -228,6 +277,7 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             # Out of the terminal's process group: Ctrl-C reaches the service, which then stops it.
             start_new_session=True,
+            umask=0o077,
             # The server holds the lock too, so that a folder stays locked until it has exited.
             pass_fds=[self._lock.fileno()],
         )
@@ -235,17 +285,19 @@ class EmbeddedServer:
 
     def _becomes_ready(self, process: "subprocess.Popen[bytes]") -> bool:
         deadline = time.monotonic() + _START_SECONDS
-        # Without redis-py's ten retries: this loop asks again, and sooner.
-        client = redis.Redis(
+        with self._connect() as client:
+            while process.poll() is None and time.monotonic() < deadline:
+                with suppress(redis.RedisError):
+                    if client.ping():
+                        return True
+                time.sleep(0.02)
+        return False
+
+    def _connect(self) -> "redis.Redis":
+        # Without redis-py's ten retries: who calls asks again, and sooner.
+        return redis.Redis(
             unix_socket_path=str(self.socket),
             socket_timeout=1,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-        while process.poll() is None and time.monotonic() < deadline:
-            with suppress(redis.RedisError):
-                if client.ping():
-                    client.close()
-                    return True
-            time.sleep(0.02)
-        return False

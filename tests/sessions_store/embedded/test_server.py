@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from sessions_store.embedded.errors import EmbeddedServerError
 from sessions_store.embedded.server import (
@@ -65,10 +67,60 @@ def test_start_closes_the_data_folder_to_others(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "data"
-    folder.mkdir(mode=0o755)
+    with EmbeddedServer(folder):
+        pass
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
 
     with EmbeddedServer(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert modes(folder) == {0o600}
+
+
+def modes(folder: Path) -> set[int]:
+    """Return the permissions of the files, the socket's left out."""
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_of_the_server_are_its_owners_alone(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with EmbeddedServer(tmp_path) as server:
+        connect(server).set("key", "value")
+        assert modes(tmp_path) == {0o600}
+        connect(server).bgrewriteaof()
+        wait_until(lambda: not connect(server).info("persistence")["aof_rewrite_in_progress"])
+
+    assert modes(tmp_path) == {0o600}
+
+
+def test_what_has_ended_leaves_the_disk_with_a_rewrite(
+    tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    def is_on_disk() -> bool:
+        for path in (tmp_path / "appendonlydir").glob("*"):
+            with suppress(FileNotFoundError):  # a rewrite has replaced it
+                if b"credential" in path.read_bytes():
+                    return True
+        return False
+
+    killed_rewrite = tmp_path / "temp-rewriteaof-bg-1.aof"
+    killed_rewrite.write_text("credential")
+    with EmbeddedServer(tmp_path, rewrite_seconds=0.1) as server:
+        assert not killed_rewrite.exists()
+        connect(server).set("session", "credential", px=50)
+        wait_until(is_on_disk)
+
+        server.keep_running()
+
+        wait_until(lambda: not is_on_disk())
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline, "still not so"
+        time.sleep(0.02)
 
 
 def test_folder_too_deep_for_a_socket_works(
@@ -198,6 +250,13 @@ def test_file_in_place_of_the_data_folder_is_refused(
         EmbeddedServer(tmp_path / "data").start()
 
 
+def test_unusable_file_in_the_data_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "valkey.lock").mkdir()
+
+    with pytest.raises(EmbeddedServerError, match="cannot be used: Is a directory"):
+        EmbeddedServer(tmp_path).start()
+
+
 def test_server_starts_over_the_socket_of_a_crashed_one(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
@@ -209,6 +268,61 @@ def test_server_starts_over_the_socket_of_a_crashed_one(
 
     with EmbeddedServer(tmp_path) as next_one:
         assert connect(next_one).ping()
+
+
+def fill(disk: Path) -> Path:
+    """Fill a disk with one file, and return it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
+
+
+def test_acknowledged_writes_survive_a_stop_on_a_full_disk(
+    small_disk: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    acknowledged = []
+    with EmbeddedServer(small_disk / "data") as server:
+        client = connect(server)
+        filler = fill(small_disk)
+        with pytest.raises(ResponseError, match="MISCONF"):  # noqa: PT012  # at one of them
+            for number in range(10_000):
+                client.set(f"key-{number}", "x" * 3_000)
+                acknowledged.append(f"key-{number}")
+        assert client.info("persistence")["aof_buffer_length"] > 0  # acknowledged, not on disk
+    filler.unlink()
+
+    with EmbeddedServer(small_disk / "data") as server:
+        assert acknowledged
+        assert connect(server).exists(*acknowledged) == len(acknowledged)
+
+
+def test_freed_space_heals_a_server_on_a_full_disk(
+    small_disk: Path, connect: Callable[[EmbeddedServer], Redis]
+) -> None:
+    with EmbeddedServer(small_disk / "data") as server:
+        client = connect(server)
+        filler = fill(small_disk)
+        with suppress(ResponseError):
+            for _ in range(10_000):
+                client.set("key", "x" * 3_000)
+        filler.unlink()
+
+        def takes_writes() -> bool:
+            with suppress(ResponseError):
+                return bool(client.set("key", "value"))
+            return False
+
+        wait_until(takes_writes)
+
+
+def test_full_disk_is_named_when_the_server_cannot_start(small_disk: Path) -> None:
+    (small_disk / "data").mkdir()
+    fill(small_disk)
+
+    with pytest.raises(EmbeddedServerError, match=f"The disk of {small_disk}/data is full"):
+        EmbeddedServer(small_disk / "data").start()
 
 
 def _has_ended(pid: int) -> bool:
