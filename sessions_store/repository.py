@@ -14,7 +14,7 @@ from sessions_store.encryption import SessionCipher, UnreadableSecretError
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
 from sessions_store.keys import SESSION_PREFIX, session_key
 from sessions_store.redis.client import StoreClient
-from sessions_store.types import DEFAULT_TTL_SECONDS, AgentSession
+from sessions_store.types import DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS, AgentSession
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
 from sessions_store.wire.fields import check_conversation_id
@@ -54,10 +54,9 @@ class SessionRepository:
             The session as stored, with ``created_at``, ``ttl`` and ``schema_version``.
 
         Raises:
-            ValueError: ``ttl_seconds`` is not positive.
+            ValueError: ``ttl_seconds`` is not from 1 to ``MAX_TTL_SECONDS``.
         """
-        if ttl_seconds <= 0:
-            raise ValueError("ttl_seconds must be positive")
+        _check_ttl(ttl_seconds)
         stored = session.model_copy(
             update={
                 "created_at": iso_from_ms(now_ms()),
@@ -100,9 +99,11 @@ class SessionRepository:
 
         Returns:
             Whether there was one. An expired one is not restored.
+
+        Raises:
+            ValueError: ``ttl_seconds`` is not from 1 to ``MAX_TTL_SECONDS``.
         """
-        if ttl_seconds <= 0:
-            raise ValueError("ttl_seconds must be positive")
+        _check_ttl(ttl_seconds)
         key = session_key(check_conversation_id(conversation_id))
         # Repeatable: sets the same expiry again.
         return bool(self._store.call(lambda redis: redis.expire(key, ttl_seconds), repeatable=True))
@@ -157,6 +158,11 @@ class SessionRepository:
             ) from None
         except ValueError:
             raise CorruptRecordError("session", conversation_id) from None
+
+
+def _check_ttl(ttl_seconds: int) -> None:
+    if not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
+        raise ValueError(f"ttl_seconds must be from 1 to {MAX_TTL_SECONDS}, not {ttl_seconds}")
 
 
 def _is_newer(version: object) -> bool:
