@@ -75,7 +75,11 @@ def cut_damaged_end(data_dir: Path, server_binary: Path) -> bool:
                 f"writes follow. Restore {folder} from a backup; or copy the file, and keep what "
                 f"is before the damage: truncate -s {readable} {shlex.quote(str(path))}"
             )
-        _cut(path, readable, data_dir / f"{name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ')}")
+        _cut(
+            path,
+            readable,
+            data_dir / f"{name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}",
+        )
         return True
     return False
 
