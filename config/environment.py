@@ -201,6 +201,13 @@ class Environment(BaseSettings):
     threads: int = Field(
         default=16, ge=1, le=1_000, description="requests that one worker handles at the same time"
     )
+    redis_max_connections: int = Field(
+        default=100,
+        ge=1,
+        le=1_000,
+        description="connections that one worker opens to Redis at most; it never needs more than "
+        "`THREADS` - 2",
+    )
     allowed_hosts: Annotated[
         list[HostName], BeforeValidator(lambda text: _entries(text) or LOCAL_HOSTS)
     ] = Field(

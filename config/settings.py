@@ -78,7 +78,13 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"CONNECTION_POOL_KWARGS": connection_options()},
+        "OPTIONS": {
+            "CONNECTION_POOL_CLASS": "sessions_store.redis.connections.ConnectionPool",
+            "CONNECTION_POOL_KWARGS": {
+                **connection_options(),
+                "max_connections": ENVIRONMENT.redis_max_connections,
+            },
+        },
     }
 }
 

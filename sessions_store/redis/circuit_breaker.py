@@ -4,32 +4,42 @@ import threading
 import time
 
 from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis import deadline
 
 OPEN_SECONDS = 0.5
 """How long the breaker stays open after a timeout."""
 
-PROBE_SECONDS = 1.2
-"""The longest that the probe of a half-open breaker takes: to connect, and to wait for a reply."""
-
 PATIENCE_SECONDS = 0.25
-"""Once ``max_waiting`` commands wait, and the oldest for this long, the server is taken to hang."""
+"""A server that takes and ends no command for this long, while all places are taken, is taken to
+hang by those who would wait beyond ``max_waiting``."""
+
+FEWER_SECONDS = 10.0
+"""For how long fewer commands pass after the server refused a connection because it has too many:
+other processes that share it get their part of them."""
 
 
 class CircuitBreaker:
     """Lets commands through, or refuses them at once.
 
-    *Closed*: commands pass, at most ``max_waiting`` at the same time, so that a server that has
-    just begun to hang leaves threads for requests that need no Redis. *Open*, after a timeout: all
-    commands are refused for ``OPEN_SECONDS``. *Half-open*, after that: one command passes as a
-    probe; the others are refused until its reply closes the breaker or its timeout opens it again.
+    *Closed*: commands pass, as many as there are places; others wait for one, within the time of
+    their request. *Open*, after a timeout: all commands are refused for
+    ``OPEN_SECONDS``. *Half-open*, after that: one command passes as a probe; the others are refused
+    until its reply closes the breaker or its timeout opens it again.
 
     Args:
-        max_waiting: commands that may wait for a reply at the same time.
+        max_waiting: commands that may wait for a server that has just begun to hang, with a place
+            or for one: the threads that are left are for requests that need no Redis.
+        max_places: fewer than ``max_waiting``, where there are not as many connections.
     """
 
-    def __init__(self, max_waiting: int) -> None:
+    def __init__(self, max_waiting: int, max_places: int | None = None) -> None:
         self._max_waiting = max_waiting
-        self._started: dict[int, float] = {}
+        self._max_places = self._places = min(max_waiting, max_places or max_waiting)
+        self._taken = 0
+        self._waiting = 0
+        self._moved = 0.0
+        """When a command was last let through or ended."""
+        self._fewer_until = 0.0
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
         self._open_until: float | None = None
@@ -39,18 +49,31 @@ class CircuitBreaker:
         """Take a place for this thread's command; ``release`` gives it back.
 
         Raises:
-            StoreUnavailableError: the breaker is open, or the places are taken by a server that
-                hangs.
+            StoreUnavailableError: the breaker is open, or no place was free in time.
         """
         with self._lock:
             self._pass_unless_open()
-            self._wait_for_place()
-            self._started[threading.get_ident()] = time.monotonic()
+            if self._taken >= self._places:
+                self._waiting += 1
+                try:
+                    self._wait_for_place()
+                finally:
+                    self._waiting -= 1
+            self._taken += 1
+            self._moved = time.monotonic()
 
     def release(self) -> None:
         with self._lock:
-            self._started.pop(threading.get_ident(), None)
-            self._change.notify()
+            self._taken -= 1
+            self._moved = time.monotonic()
+            if self._waiting:
+                self._change.notify()
+
+    def use_fewer_places(self) -> None:
+        """Leave half of the places that are taken: the server has no connection for more."""
+        with self._lock:
+            self._places = max(1, self._taken // 2)
+            self._fewer_until = time.monotonic() + FEWER_SECONDS
 
     def record_timeout(self) -> None:
         """Open the breaker: no reply came in time."""
@@ -71,13 +94,17 @@ class CircuitBreaker:
         if now < self._open_until:
             raise StoreUnavailableError("circuit breaker open")
         # Half-open: this command is the probe. Should it have no outcome, another is let through.
-        self._open_until = now + PROBE_SECONDS
+        self._open_until = now + deadline.LONGEST_COMMAND_SECONDS
 
     def _wait_for_place(self) -> None:
-        """Wait for as long as the server replies at all, however many others are served first."""
-        while len(self._started) >= self._max_waiting:
-            oldest = next(iter(self._started.values()))
-            patience = oldest + PATIENCE_SECONDS - time.monotonic()
+        while self._taken >= self._places:
+            now = time.monotonic()
+            if now > self._fewer_until and self._places < self._max_places:
+                self._places = self._max_places
+                continue
+            patience = deadline.seconds_left()
+            if self._taken + self._waiting > self._max_waiting:
+                patience = min(patience, self._moved + PATIENCE_SECONDS - now)
             if patience <= 0:
                 raise StoreUnavailableError("too many commands wait")
             self._change.wait(patience)

@@ -2,11 +2,14 @@
 
 Timeouts and retries are explicit, because redis-py's own defaults (5 s, ten retries, timeouts
 included) stall a request for a minute and repeat a write whose reply was only slow. Here a command
-is sent again at most once, and only where the connection broke: if it never left this process, or
-if its caller says that it is ``repeatable``. docs/decisions/0003-timeouts-and-retries.md has the
-figures.
+is sent again at most once, on a new connection: if it is known to have written nothing, or if the
+connection broke and its caller says that it is ``repeatable``. Only a server that has no connection
+for us is asked until there is one, or the request's time is over.
+docs/decisions/0003-timeouts-and-retries.md has the figures.
 """
 
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -14,19 +17,39 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import (
+    ExecAbortError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+)
 from redis.retry import Retry
 
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis import deadline
 from sessions_store.redis.circuit_breaker import CircuitBreaker
+from sessions_store.redis.connections import ConnectionPool, NotConnectedError
 from sessions_store.redis.script import Argument, Script
 
-CONNECT_TIMEOUT_SECONDS = 0.5
-COMMAND_TIMEOUT_SECONDS = 0.7
 DEFAULT_MAX_WAITING = 64
 SCAN_COUNT = 500
 """Keys that one step of a SCAN looks at: some tenths of a millisecond of the server's time."""
+
+FULL_PAUSE_SECONDS = 0.02
+"""The pause before a server that had no connection for us is asked again."""
+
+# Redis has run nothing. (A replica refuses the first write of a script as well.)
+_NOT_DONE = (
+    NotConnectedError,
+    redis.BusyLoadingError,
+    ReadOnlyError,
+    MasterDownError,
+    ExecAbortError,
+)
+_NOT_DONE_IN_SCRIPT = re.compile(
+    r"Error running script \(call to \w+\): [@\w: ]*-(READONLY|MASTERDOWN) "
+)
+"""How servers before Redis 7 word it."""
 
 Command = Sequence[Argument]
 """A command as one types it, such as ``("ZADD", key, score, member)``."""
@@ -40,8 +63,8 @@ T = TypeVar("T")
 def connection_options() -> dict[str, Any]:
     """Return the keyword arguments of redis-py's connection pool that this project relies on."""
     return {
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "socket_timeout": COMMAND_TIMEOUT_SECONDS,
+        "socket_connect_timeout": deadline.CONNECT_TIMEOUT_SECONDS,
+        "socket_timeout": deadline.COMMAND_TIMEOUT_SECONDS,
         # StoreClient repeats what may be repeated.
         "retry": Retry(NoBackoff(), 0),
         # RESP2 and no CLIENT SETINFO: a new connection costs no round trips of its own.
@@ -71,7 +94,9 @@ class StoreClient:
 
     def __init__(self, redis_client: "redis.Redis", max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self._redis = redis_client
-        self._breaker = CircuitBreaker(max_waiting)
+        # The client of a Redis Cluster has a pool for each node, and gives connections up itself.
+        self._pool = getattr(redis_client, "connection_pool", None)
+        self._breaker = CircuitBreaker(max_waiting, getattr(self._pool, "max_connections", None))
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -81,15 +106,14 @@ class StoreClient:
             ValueError: another URL, or one with an option that is unknown or changes replies.
         """
         try:
-            client = redis.Redis.from_url(url, **connection_options())
+            pool = ConnectionPool.from_url(url, **connection_options())
             # Made, not connected: only that looks at the options' values.
-            pool = client.connection_pool
             pool.connection_class(**pool.connection_kwargs)
         except (TypeError, ValueError, redis.RedisError):
             raise ValueError("not the URL of a Redis server") from None
-        if client.get_encoder().decode_responses:
+        if pool.get_encoder().decode_responses:
             raise ValueError("replies are needed as bytes")
-        return cls(client)
+        return cls(redis.Redis(connection_pool=pool))
 
     def call(self, command: Callable[["redis.Redis"], T], *, repeatable: bool = False) -> T:
         """Return what ``command`` returns when it is given the client.
@@ -97,7 +121,8 @@ class StoreClient:
         Args:
             command: sends one command or one transaction.
             repeatable: whether it may be sent again where the connection broke afterwards: it
-                reads, or a second time has the effect and the result of the first.
+                reads, or a second time has the effect and the result of the first. (What is known
+                to have written nothing is sent once more in any case.)
 
         Raises:
             StoreUnavailableError: refused, timed out, broken off, loading, read-only, out of
@@ -106,28 +131,39 @@ class StoreClient:
         """
         # Errors of redis-py are replaced without their context: their texts quote arguments, and
         # so people's words and credentials.
-        deadline.check()
-        self._breaker.acquire()
-        try:
+        failed = False
+        while True:
+            deadline.check()
+            self._breaker.acquire()
             try:
                 result = command(self._redis)
-            except redis.ConnectionError as error:
-                if not repeatable and not _was_never_sent(error):
-                    raise
-                deadline.check()
-                result = command(self._redis)
-        except redis.TimeoutError as error:
-            self._breaker.record_timeout()
-            raise StoreUnavailableError(_cause(error)) from None
-        except redis.RedisError as error:
-            self._breaker.record_reply()
-            if _is_wrong_type(error):
-                raise WrongTypeError from None
-            raise StoreUnavailableError(_cause(error)) from None
-        finally:
-            self._breaker.release()
-        self._breaker.record_reply()
-        return result
+            except redis.TimeoutError as error:
+                self._breaker.record_timeout()
+                self._give_up_connections()
+                raise StoreUnavailableError(_cause(error)) from None
+            except redis.RedisError as error:
+                self._breaker.record_reply()
+                if _is_wrong_type(error):
+                    raise WrongTypeError from None
+                is_full = _is_full(error, failed_before=failed)
+                if not is_full and (failed or not _may_be_sent_again(error, repeatable)):
+                    raise StoreUnavailableError(_cause(error)) from None
+                failed = True
+                self._give_up_connections()
+                if is_full:
+                    self._breaker.use_fewer_places()
+            else:
+                self._breaker.record_reply()
+                return result
+            finally:
+                self._breaker.release()
+            if is_full:
+                time.sleep(FULL_PAUSE_SECONDS)
+
+    def _give_up_connections(self) -> None:
+        """Where one connection failed, others may: what comes next is sent on a new one."""
+        if self._pool is not None:
+            self._pool.disconnect(inuse_connections=False)
 
     def script(self, package: str, name: str, *, repeatable: bool = False) -> ScriptCall:
         """Return a function that runs the script ``lua/<name>.lua`` of ``package``.
@@ -230,11 +266,22 @@ def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction
     return pipeline
 
 
-def _was_never_sent(error: redis.ConnectionError) -> bool:
-    # No connection, no socket, or an error of writing: Redis runs no command, and no transaction,
-    # that has not arrived whole.
-    unsent = (ConnectionRefusedError, FileNotFoundError, BrokenPipeError)
-    return isinstance(error.__context__, unsent)
+def _may_be_sent_again(error: redis.RedisError, repeatable: bool) -> bool:
+    if isinstance(error, redis.ConnectionError) and (repeatable or _broke_while_written(error)):
+        return True
+    return isinstance(error, _NOT_DONE) or bool(_NOT_DONE_IN_SCRIPT.match(str(error)))
+
+
+def _is_full(error: redis.RedisError, *, failed_before: bool) -> bool:
+    """Whether the server refused a connection because it has as many as it takes."""
+    # It says so, and closes: where we write just after that, nobody reads what it said.
+    closed_at_once = failed_before and _broke_while_written(error)
+    return closed_at_once or str(error).startswith("max number of clients")
+
+
+def _broke_while_written(error: redis.RedisError) -> bool:
+    # Redis runs no command, and no transaction, that has not arrived whole.
+    return isinstance(error.__context__, BrokenPipeError)
 
 
 def _cause(error: redis.RedisError) -> str:

@@ -1,13 +1,15 @@
-"""The time that one request may spend on Redis, however many commands it sends."""
+"""The time that one command, and one request, may spend on Redis."""
 
 import threading
 import time
 
 from sessions_store.errors import StoreUnavailableError
 
-LAST_COMMAND_SECONDS = 1.2
-"""Later than this after its begin, a request sends no further command and repeats none. One command
-takes 1.2 s at most: to connect, and to wait for the reply."""
+CONNECT_TIMEOUT_SECONDS = 0.5
+COMMAND_TIMEOUT_SECONDS = 0.7
+LONGEST_COMMAND_SECONDS = CONNECT_TIMEOUT_SECONDS + COMMAND_TIMEOUT_SECONDS
+"""Later than this after its begin, a request sends no further command and repeats none: twice this
+is less than the 2.5 s within which its response comes."""
 
 _this_thread = threading.local()
 
@@ -21,8 +23,16 @@ def end() -> None:
     _this_thread.began = None
 
 
+def seconds_left() -> float:
+    """Return for how long this thread may still send commands; it may be less than 0.
+
+    Without a clock that runs, as in a management command, the time is always all there.
+    """
+    began = getattr(_this_thread, "began", None)
+    return LONGEST_COMMAND_SECONDS - (time.monotonic() - began if began is not None else 0.0)
+
+
 def check() -> None:
     """Raise ``StoreUnavailableError`` if it is too late to send another command."""
-    began = getattr(_this_thread, "began", None)
-    if began is not None and time.monotonic() - began > LAST_COMMAND_SECONDS:
+    if seconds_left() < 0:
         raise StoreUnavailableError("deadline of the request")

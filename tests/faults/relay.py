@@ -1,5 +1,8 @@
 """A relay in front of a Redis server that loses replies, or holds a command back, on demand.
 
+It can also lead new connections to another server, as an address does after a failover, and forget
+those that it has, as a balancer forgets idle ones.
+
 It understands as much of Redis's protocol as is needed to see where a command begins and ends.
 """
 
@@ -16,7 +19,7 @@ Command = Sequence[bytes]
 """The command's name and its arguments, as they were sent."""
 
 Matches = Callable[[Command], bool]
-Fault = Literal["cut", "swallow"]
+Fault = Literal["cut", "swallow", "forget"]
 
 HOLD_SECONDS = 10.0
 """A command that nobody lets go is let go after this long."""
@@ -136,6 +139,18 @@ class Relay:
         finally:
             self._delay_seconds = 0.0
 
+    def lead_to(self, upstream: Path) -> None:
+        """Lead new connections to another server; those that there are stay where they are."""
+        self._upstream = upstream
+
+    def forget_all(self) -> None:
+        """Keep what comes on the connections that there are from now on, without closing them."""
+        with self._state:
+            connections = list(self._connections)
+        for connection in connections:
+            with connection.lock:
+                connection.fault = "forget"
+
     def cut_all(self) -> None:
         """Break every connection that there is."""
         with self._state:
@@ -189,7 +204,8 @@ class Relay:
                 self._hold(commands)
                 with connection.lock:
                     connection.fault = connection.fault or self._fault_for(commands)
-                    connection.server.sendall(buffer[:size])
+                    if connection.fault != "forget":
+                        connection.server.sendall(buffer[:size])
                 buffer = buffer[size:]
         connection.close()
 

@@ -9,7 +9,7 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from sessions_store.keys import session_key
-from sessions_store.redis.client import COMMAND_TIMEOUT_SECONDS
+from sessions_store.redis.deadline import COMMAND_TIMEOUT_SECONDS
 from tests.faults.client import Api, Response
 from tests.faults.relay import Fault, Matches, named
 from tests.faults.result import RESPONSE_SECONDS, Advance, Result, ignore

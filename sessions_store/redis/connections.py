@@ -1,0 +1,90 @@
+"""The connections of one process to its Redis server."""
+
+import os
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import redis
+
+MAX_IDLE_SECONDS = 10.0
+"""A connection that was idle for longer is closed, not trusted: what stands between may have
+forgotten it, and swallows what is sent. The shortest that is common is a minute, of firewalls."""
+
+
+class NotConnectedError(redis.ConnectionError):
+    """There is no connection, so nothing was sent. Text and status code are the cause's."""
+
+
+class ConnectionPool(redis.ConnectionPool):
+    """Lends connections, the last returned first, and opens another where none is idle.
+
+    It does not bound their number: ``CircuitBreaker`` bounds the commands that use them.
+    """
+
+    def reset(self) -> None:
+        super().reset()
+        self._guard = threading.Lock()
+        self._idle: deque[tuple[float, Any]] = deque()
+        self._lent: set[Any] = set()
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """Return a connection that is open, and on which nothing waits to be read.
+
+        Raises:
+            NotConnectedError: the server cannot be reached, or refused the connection.
+            redis.RedisError: it did not reply in time, or refused the user or the database.
+        """
+        if self.pid != os.getpid():  # a fork: connections are the parent's
+            self.reset()
+        is_new = False
+        with self._guard:
+            self._close_expired()
+            if self._idle:
+                connection = self._idle.pop()[1]
+            else:
+                connection = self.connection_class(**self.connection_kwargs)
+                is_new = True
+            self._lent.add(connection)
+        try:
+            if is_new or not _is_usable(connection):
+                connection.disconnect()
+                connection.connect()
+        except redis.ConnectionError as error:
+            self.release(connection)
+            raise NotConnectedError(*error.args, status_code=error.status_code) from error
+        except BaseException:
+            self.release(connection)
+            raise
+        return connection
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back; it is closed if all were given up while it was lent."""
+        with self._guard:
+            if connection in self._lent:
+                self._lent.remove(connection)
+                if connection.is_connected:
+                    self._idle.append((time.monotonic(), connection))
+                return
+        connection.disconnect()
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Give up all connections: what is idle at once, what is in use when it is returned."""
+        with self._guard:
+            given_up, self._idle = self._idle, deque()
+            self._lent.clear()
+        for _, connection in given_up:
+            connection.disconnect()
+
+    def _close_expired(self) -> None:
+        oldest = time.monotonic() - MAX_IDLE_SECONDS
+        while self._idle and self._idle[0][0] < oldest:
+            self._idle.popleft()[1].disconnect()
+
+
+def _is_usable(connection: Any) -> bool:
+    try:
+        return not connection.can_read()
+    except redis.ConnectionError:  # closed by the server
+        return False
