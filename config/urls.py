@@ -4,7 +4,7 @@ from django.urls import path
 from drf_spectacular.views import (
     SpectacularJSONAPIView,
     SpectacularRedocView,
-    SpectacularSwaggerView,
+    SpectacularSwaggerSplitView,
     SpectacularYAMLAPIView,
 )
 
@@ -21,7 +21,11 @@ urlpatterns = [
     path("health/ready", ReadyView.as_view(), name="health-ready"),
     path("openapi.yaml", SpectacularYAMLAPIView.as_view(**_document), name="openapi-yaml"),
     path("openapi.json", SpectacularJSONAPIView.as_view(**_document), name="openapi-json"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi-json", **_document), name="docs"),
+    path(
+        "docs",
+        SpectacularSwaggerSplitView.as_view(url_name="openapi-json", **_document),
+        name="docs",
+    ),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi-json", **_document), name="redoc"),
     path("", IndexView.as_view(), name="index"),
 ]

@@ -14,6 +14,8 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from agent_conversations.api.origins import is_of_another_site
+
 
 @dataclass(frozen=True)
 class Client:
@@ -58,8 +60,7 @@ def _sent_token(request: Request) -> str:
     scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         return str(value.strip())
-    same_site = request.META.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
-    if scheme.lower() == "basic" and same_site:
+    if scheme.lower() == "basic" and not is_of_another_site(request):
         try:
             decoded = base64.b64decode(value.strip(), validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError):

@@ -56,6 +56,10 @@ class FeatureDisabledError(exceptions.APIException):
     """The feature flag is off."""
 
 
+class OriginNotAllowedError(Exception):
+    """Another site's page made a browser send a write."""
+
+
 class RequestTooLargeError(Exception):
     """The body is over 1 MiB."""
 
@@ -83,6 +87,9 @@ ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
     # HTTP's
     FeatureDisabledError: ErrorResponse(
         503, "feature_disabled", "The ElevenLabs agent is switched off on this server."
+    ),
+    OriginNotAllowedError: ErrorResponse(
+        403, "origin_not_allowed", "Pages of this origin may not use the API on this server."
     ),
     RequestTooLargeError: _TOO_LARGE,
     RequestDataTooBig: _TOO_LARGE,

@@ -2,20 +2,42 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from corsheaders import middleware as corsheaders
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
 from django.middleware import common
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.response import Response
 
 from agent_conversations.api import API_PREFIX
+from agent_conversations.api.exceptions import OriginNotAllowedError, error_view
+from agent_conversations.api.origins import is_of_another_site
 from sessions_store.redis import deadline
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; worker-src blob:; "
+        # Swagger UI, ReDoc and the browsable API style their elements one by one.
+        "style-src 'self' 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of pages, which have buttons that delete: no other site's page frames them, and no script of
+another's runs in them. Not of JSON: each header takes 1 to 2 µs."""
+
+
 def bound_requests(get_response: GetResponse) -> GetResponse:
-    """Bound the time that a request may spend on Redis, and keep people's words out of caches."""
+    """Bound the time that a request may spend on Redis, and keep people's words out of caches.
+
+    And let browsers protect pages.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         deadline.begin()
@@ -28,6 +50,12 @@ def bound_requests(get_response: GetResponse) -> GetResponse:
             headers["Cache-Control"] = "no-store"
             # By hand: the framework's way to merge Vary takes 3 µs.
             headers["Vary"] = f"Accept, {headers['Vary']}" if "Vary" in headers else "Accept"
+            is_page = isinstance(response, Response) and response.accepted_media_type == "text/html"
+        else:
+            is_page = True
+        if is_page:
+            for name, value in PAGE_HEADERS.items():
+                response.headers[name] = value
         return response
 
     return middleware
@@ -46,13 +74,31 @@ class CommonMiddleware(common.CommonMiddleware):
 
 
 class CorsMiddleware(corsheaders.CorsMiddleware):
-    """django-cors-headers, for requests of browsers: those with an Origin.
+    """django-cors-headers, which also refuses the writes of pages that CORS does not let in.
+
+    CORS alone keeps such a page from reading a response: a POST without a body needs no preflight.
 
     The library looks at every request's headers, and adds ``Vary: origin`` to every response; those
-    of the API are in no cache. This saves 15 to 20 µs of each request of a program.
+    of the API are in no cache. Requests without an Origin go around it: that saves 15 to 20 µs of
+    each request of a program.
     """
 
     def __call__(self, request: HttpRequest) -> Any:
-        if "HTTP_ORIGIN" not in request.META and request.path_info.startswith(API_PREFIX):
-            return self.get_response(request)
+        if request.path_info.startswith(API_PREFIX):
+            if (
+                request.method not in SAFE_METHODS
+                and is_of_another_site(request)
+                and not self._is_allowed(request.META.get("HTTP_ORIGIN", ""))
+            ):
+                return self.add_response_headers(
+                    request, error_view(request, OriginNotAllowedError())
+                )
+            if "HTTP_ORIGIN" not in request.META:
+                return self.get_response(request)
         return super().__call__(request)
+
+    def _is_allowed(self, origin: str) -> bool:
+        try:
+            return self.origin_found_in_white_lists(origin, urlsplit(origin))
+        except ValueError:
+            return False  # no URL

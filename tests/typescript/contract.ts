@@ -93,6 +93,7 @@ export interface Error {
     | "not_acceptable"
     | "not_authenticated"
     | "not_found"
+    | "origin_not_allowed"
     | "precondition_failed"
     | "rate_limited"
     | "request_too_large"

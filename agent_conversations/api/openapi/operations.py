@@ -16,6 +16,7 @@ from agent_conversations.api.exceptions import (
     ERROR_RESPONSES,
     Error,
     FeatureDisabledError,
+    OriginNotAllowedError,
     RequestTooLargeError,
     envelope,
 )
@@ -39,6 +40,7 @@ _ALWAYS: ErrorTypes = (
     StoreUnavailableError,
     Exception,
 )
+_OF_WRITES: ErrorTypes = (OriginNotAllowedError,)
 _WITH_BODY: ErrorTypes = (RequestTooLargeError, exceptions.UnsupportedMediaType)
 
 
@@ -76,7 +78,12 @@ def operation(
         status: success_response(body, summary, {"Example": example or {}})
         for status, body in responses.items()
     }
-    all_errors = (*_ALWAYS, *(_WITH_BODY if request else ()), *errors)
+    all_errors = (
+        *_ALWAYS,
+        *(_OF_WRITES if request or irreversible else ()),
+        *(_WITH_BODY if request else ()),
+        *errors,
+    )
 
     def declare(action: Action) -> Action:
         action.form = Form(next(iter(examples.values()), {}), irreversible)  # type: ignore[attr-defined]  # read by form_of

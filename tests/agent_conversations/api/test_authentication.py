@@ -86,10 +86,24 @@ def test_browser_is_asked_to_log_in_and_can(client: ServedClient) -> None:
     assert let_in.status_code == 200
 
 
-def test_page_of_another_site_cannot_use_the_browsers_login(client: ServedClient) -> None:
-    headers = {**basic("a-long-enough-token"), "Sec-Fetch-Site": "cross-site"}
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 401),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost:3000"}, 401),
+        ({"Origin": "https://elsewhere.example"}, 401),
+        ({"Origin": "http://localhost:3000"}, 401),
+        ({"Origin": "http://testserver"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+    ],
+    ids=str,
+)
+def test_page_of_another_site_cannot_use_the_browsers_login(
+    client: ServedClient, sent: dict[str, str], status: int
+) -> None:
+    headers = {**basic("a-long-enough-token"), **sent}
 
-    assert client.post(f"{PREFIX}/new", headers=headers).status_code == 401
+    assert client.get(f"{PREFIX}/list", headers=headers).status_code == status
 
 
 def test_schema_declares_the_token(client: ServedClient) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from tests.agent_conversations.api.conftest import varying_headers
+from tests.agent_conversations.api.conftest import assert_error, varying_headers
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
 from tests.conftest import ServedClient
 
@@ -92,3 +92,53 @@ def test_preflight_for_a_foreign_host_is_refused(client: ServedClient) -> None:
     assert response.status_code == 400
     assert response.json()["code"] == "invalid_request"
     assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": ANOTHER},
+        {"Origin": ANOTHER},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "testserver"},
+    ],
+    ids=str,
+)
+def test_write_for_a_page_of_another_site_is_refused(
+    client: ServedClient, headers: dict[str, str]
+) -> None:
+    responses = [client.generic("POST", f"{PREFIX}/new", headers=headers)]
+    responses.append(client.delete(f"{PREFIX}/c-1/session", headers=headers))
+
+    for response in responses:
+        assert_error(response, "origin_not_allowed")
+    assert client.get(f"{PREFIX}/list", headers=headers).json()["pagination"]["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site", "Origin": ALLOWED},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://name-before-a-proxy.example"},
+        {"Origin": "http://testserver"},
+    ],
+    ids=str,
+)
+def test_write_of_a_program_or_an_allowed_page_is_taken(
+    client: ServedClient, headers: dict[str, str]
+) -> None:
+    assert client.generic("POST", f"{PREFIX}/new", headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", f"{PREFIX}/list", f"{PREFIX}/c-1"])
+def test_pages_are_protected_by_their_headers(browser: ServedClient, path: str) -> None:
+    headers = browser.get(path).headers
+
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "script-src" not in headers["Content-Security-Policy"], "default-src 'self' counts"

@@ -1,8 +1,37 @@
 """The pages of the API in a real browser."""
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.agent_conversations.api.routes import PREFIX
+
+ANOTHER_HOST = "127.0.0.2"
+"""Of this machine, and none of those whose pages the service lets in where nothing is set."""
+
+
+@pytest.fixture
+def another_site() -> Iterator[str]:
+    """A site with an empty page; gives its address."""
+
+    class EmptyPage(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer((ANOTHER_HOST, 0), EmptyPage) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://{ANOTHER_HOST}:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def test_browser_creates_a_conversation_by_its_form(running_service: str, page: Page) -> None:
@@ -41,3 +70,49 @@ def test_pages_work_below_a_path_prefix(running_service: str, page: Page) -> Non
 
     expect(page.locator(".live-responses-table").get_by_text('"status": "ok"')).to_be_visible()
     assert not_found == []
+
+
+def test_page_of_another_site_creates_nothing(
+    running_service: str, another_site: str, page: Page
+) -> None:
+    created = f"{running_service}{PREFIX}/new"
+    page.goto(another_site)
+    with page.expect_response(created) as answered:
+        page.evaluate("url => fetch(url, {method: 'POST', mode: 'no-cors'})", created)
+
+    assert answered.value.status == 403
+
+
+def test_page_of_another_site_cannot_frame_the_buttons(
+    running_service: str, another_site: str, page: Page
+) -> None:
+    listed = f"{running_service}{PREFIX}/list"
+    page.goto(another_site)
+    with page.expect_response(listed):
+        page.set_content(f'<iframe src="{listed}"></iframe>')
+
+    page.frames[1].wait_for_url("chrome-error://**")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/", "Every route"),
+        ("/docs", "Create a conversation"),
+        ("/redoc", "Create a conversation"),
+        (f"{PREFIX}/list", "GET /agent-conversations/api/list"),
+    ],
+)
+def test_page_is_whole_under_its_content_security_policy(
+    running_service: str, page: Page, path: str, shown: str
+) -> None:
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+
+    page.goto(f"{running_service}{path}")
+
+    expect(page.locator("body")).to_contain_text(shown, timeout=60_000)
+    refused = [message for message in messages if "Content Security Policy" in message]
+    # ReDoc's logo is another host's, and stays away.
+    assert [message for message in refused if "logo" not in message] == []
