@@ -5,10 +5,11 @@ from functools import cache
 from django.conf import settings
 from django_redis import get_redis_connection
 
+from agent_conversations.store.keys import READINESS_KEYS
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter
-from sessions_store.redis.server_checks import ServerProblem, check_server
+from sessions_store.redis.server_checks import ServerProblem, SharedCheck, check_server
 from sessions_store.repository import SessionRepository
 
 
@@ -40,10 +41,19 @@ def session_rate() -> RateLimiter | None:
 
 def server_problems() -> list[ServerProblem]:
     """Return the problems of this service's Redis server."""
-    return check_server(store(), conversations_expire=bool(settings.CONVERSATION_RETENTION_SECONDS))
+    return check_server(
+        store(),
+        READINESS_KEYS,
+        conversations_expire=bool(settings.CONVERSATION_RETENTION_SECONDS),
+    )
+
+
+@cache
+def readiness() -> SharedCheck:
+    return SharedCheck(server_problems)
 
 
 def forget() -> None:
     """Forget the repositories, for tests that change the settings: the next use builds them."""
-    for service in (store, sessions, conversations, session_rate):
+    for service in (store, sessions, conversations, session_rate, readiness):
         service.cache_clear()

@@ -41,8 +41,8 @@ class StoreUnavailableError(StoreError):
 class WritesRefusedError(StoreUnavailableError):
     """Redis replies, but refuses writes. ``problems`` maps a problem's code to its message."""
 
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__("writes refused")
+    def __init__(self, cause: str, problems: Mapping[str, str]) -> None:
+        super().__init__(cause)
         self.problems = dict(problems)
 
 

@@ -42,6 +42,11 @@ def index_key(sort_by: str) -> str:
     return INDEX_KEYS[SORT_FIELDS.index(sort_by)]
 
 
+READINESS_KEYS = ["elevenlabs:readiness", f"{_INDEX_TAG}:readiness"]
+"""Strings, the first of them empty and written to see whether the server takes writes. They are in
+the slots of no record and of the index."""
+
+
 def idempotency_key(digest: str) -> str:
     """String: the conversation id that a creation's ``Idempotency-Key`` was given.
 

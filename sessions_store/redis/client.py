@@ -226,11 +226,6 @@ class StoreClient:
             repeatable=repeatable,
         )
 
-    def info(self) -> dict[str, Any]:
-        """Return what the server reports about itself (INFO)."""
-        reply: dict[str, Any] = self.call(lambda client: client.info(), repeatable=True)
-        return reply
-
     def ping(self) -> None:
         """Raise ``StoreUnavailableError`` unless Redis replies."""
         self.call(lambda client: client.ping(), repeatable=True)

@@ -1,13 +1,25 @@
-"""Checks of a Redis server: whether it may lose conversations, or refuses writes."""
+"""Checks of a Redis server: whether it takes our writes, and may lose conversations."""
 
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import redis
+
+from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
+from sessions_store.redis.script import Script
 
-READ_ONLY = "read_only"
-OUT_OF_MEMORY = "out_of_memory"
-REFUSES_WRITES = frozenset({READ_ONLY, OUT_OF_MEMORY})
+UNKNOWN = "unknown"
 MIN_VERSION = (6, 2)
+CHECK_INTERVAL_SECONDS = 1.0
+_PROBE_TTL_SECONDS = 10
+_RECENT_SECONDS = 5.0
+
+_NOT_TO_BE_ASKED = frozenset({"NOPERM", "ResponseError"})
+"""The causes of a command that the user may not run, or that the server does not have."""
 
 
 @dataclass(frozen=True)
@@ -16,24 +28,82 @@ class ServerProblem:
 
     code: str
     message: str
+    refuses_writes: bool = False
 
 
-def check_server(store: StoreClient, *, conversations_expire: bool = False) -> list[ServerProblem]:
+_CLUSTER = ServerProblem(
+    "cluster",
+    "The server is a node of a Redis Cluster, which has the keys on several servers. Point "
+    "REDIS_URL at a single server; it may have replicas.",
+)
+REFUSALS: Mapping[str, ServerProblem] = {
+    "MISCONF": ServerProblem(
+        "cannot_save",
+        "The server could not write to its disk and takes no writes; its log says why. Mend its "
+        "disk or its folder; if a snapshot failed (INFO: rdb_last_bgsave_status), run BGSAVE then.",
+    ),
+    "NOREPLICAS": ServerProblem(
+        "too_few_replicas",
+        "The server has fewer replicas than it must have to take writes. Bring them back, or set "
+        "min-replicas-to-write lower.",
+    ),
+    "OOM": ServerProblem(
+        "out_of_memory",
+        "The server's memory is full and it takes no writes. Raise maxmemory, or let "
+        "conversations expire (CONVERSATION_RETENTION_SECONDS).",
+    ),
+    "READONLY": ServerProblem(
+        "read_only",
+        "The server is a replica and takes no writes. Point REDIS_URL at its primary.",
+    ),
+    "NOPERM": ServerProblem(
+        "not_permitted",
+        "The user of REDIS_URL may not run the service's scripts, or not on its keys. Allow it "
+        "(ACL SETUSER): ~elevenlabs:* ~{elevenlabs:* +@all -@admin -@dangerous +info.",
+    ),
+    "CLUSTERDOWN": _CLUSTER,
+    "CROSSSLOT": _CLUSTER,
+    "MOVED": _CLUSTER,
+}
+"""By the first word of the error with which the server refuses a write."""
+
+_DISK_FULL = (
+    "The server's disk is full and it takes no writes. Free some space; it then takes them again."
+)
+_probe = Script("sessions_store", "probe_writes")
+
+
+def check_server(
+    store: StoreClient, probe_keys: Sequence[str], *, conversations_expire: bool = False
+) -> list[ServerProblem]:
     """Return the problems of the server; an empty list if it has none.
 
     Args:
+        probe_keys: two keys, to whose first a harmless write is made; in the slots, on a Redis
+            Cluster, of a record and of the index.
         conversations_expire: whether conversations have a retention, and so an expiry: a
             ``volatile-*`` eviction policy removes only keys that have one.
 
     Raises:
         StoreUnavailableError: Redis is unavailable.
     """
-    info = store.info()
     problems: list[ServerProblem] = []
 
     def add(code: str, message: str) -> None:
         problems.append(ServerProblem(code, message))
 
+    refusal = _refusal_of_write(store, probe_keys)
+    if refusal:
+        problems.append(refusal)
+    info = _ask(store, lambda client: client.info())
+    if info is None:
+        add(
+            UNKNOWN,
+            "Whether the server may lose conversations is unknown: the user of REDIS_URL may not "
+            "run INFO. Allow it (ACL SETUSER: +info), or see to it that appendonly is yes and "
+            "maxmemory-policy noeviction.",
+        )
+        return problems
     policy = str(info.get("maxmemory_policy", ""))
     if policy.startswith("allkeys-") or (conversations_expire and policy.startswith("volatile-")):
         add(
@@ -41,8 +111,8 @@ def check_server(store: StoreClient, *, conversations_expire: bool = False) -> l
             f"The server may evict conversations when its memory is full (maxmemory-policy "
             f"{policy}). Set maxmemory-policy noeviction.",
         )
-    if not info.get("aof_enabled"):
-        if info.get("rdb_last_save_time") and info.get("rdb_saves"):
+    if info.get("aof_enabled") == 0:
+        if info.get("rdb_saves") or _may_take_snapshots(store):
             add(
                 "snapshots_only",
                 "The server keeps snapshots only: what was said since the last one is lost with "
@@ -54,20 +124,86 @@ def check_server(store: StoreClient, *, conversations_expire: bool = False) -> l
                 "The server keeps nothing on disk: conversations are gone when it restarts. "
                 "Set appendonly yes.",
             )
-    if info.get("role") in ("slave", "replica"):
-        add(
-            READ_ONLY,
-            "The server is a replica and takes no writes. Point REDIS_URL at its primary.",
-        )
-    if policy == "noeviction" and 0 < info.get("maxmemory", 0) <= info.get("used_memory", 0):
-        add(
-            OUT_OF_MEMORY,
-            "The server's memory is full and it takes no writes. Raise maxmemory, or let "
-            "conversations expire (CONVERSATION_RETENTION_SECONDS).",
-        )
     # Valkey reports the Redis version that it is compatible with, beside its own.
     version = str(info.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
         oldest = ".".join(map(str, MIN_VERSION))
         add("too_old", f"The server is Redis {version}; {oldest} or newer is needed. Upgrade it.")
     return problems
+
+
+def _refusal_of_write(store: StoreClient, probe_keys: Sequence[str]) -> ServerProblem | None:
+    text = ""
+
+    def write(client: "redis.Redis") -> None:
+        nonlocal text
+        try:
+            client.eval(_probe.source, len(probe_keys), *probe_keys, _PROBE_TTL_SECONDS)
+        except redis.ResponseError as error:
+            # Nobody's words are in it: the command has none.
+            text = str(error)
+            raise
+
+    try:
+        store.call(write, repeatable=True)
+    except StoreUnavailableError as error:
+        if error.cause not in REFUSALS:
+            raise
+        problem = REFUSALS[error.cause]
+        sentence = _DISK_FULL if "No space left on device" in text else problem.message
+        return ServerProblem(problem.code, f"{error.cause}: {sentence}", refuses_writes=True)
+    return None
+
+
+def _ask(store: StoreClient, command: Callable[["redis.Redis"], Any]) -> Any:
+    """Return the reply; ``None`` if this may not be asked."""
+    try:
+        return store.call(command, repeatable=True)
+    except StoreUnavailableError as error:
+        if error.cause not in _NOT_TO_BE_ASKED:
+            raise
+        return None
+
+
+def _may_take_snapshots(store: StoreClient) -> bool:
+    settings = _ask(store, lambda client: client.config_get("save"))
+    return settings is None or bool(settings.get("save"))
+
+
+class SharedCheck:
+    """One check of the server a second, whose outcome is shared by however many ask.
+
+    Who asks while it is made gets the outcome before, if that is recent, so that a server that
+    hangs does not hold all threads.
+    """
+
+    def __init__(self, check: Callable[[], Sequence[ServerProblem]]) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+        self._ended = float("-inf")
+        self._problems: Sequence[ServerProblem] = ()
+        self._cause: str | None = None
+
+    def problems(self) -> Sequence[ServerProblem]:
+        """Return the server's problems.
+
+        Raises:
+            StoreUnavailableError: Redis is unavailable.
+        """
+        is_recent = time.monotonic() - self._ended < _RECENT_SECONDS
+        if self._lock.acquire(blocking=not is_recent):
+            try:
+                if time.monotonic() - self._ended >= CHECK_INTERVAL_SECONDS:
+                    self._run()
+            finally:
+                self._lock.release()
+        if self._cause is not None:
+            raise StoreUnavailableError(self._cause)
+        return self._problems
+
+    def _run(self) -> None:
+        try:
+            self._problems, self._cause = self._check(), None
+        except StoreUnavailableError as error:
+            self._cause = error.cause
+        self._ended = time.monotonic()

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
+from redis import Redis
 
 from config.environment import PROJECT_DIR, read_environment
 from config.management.commands.serve import check_access
+from sessions_store.embedded.server import EmbeddedServer
 
 API = "/agent-conversations/api"
 
@@ -335,6 +337,17 @@ def test_unavailable_redis_is_reported_at_the_start(start: Callable[..., Service
     service = start(REDIS_URL="redis://127.0.0.1:1/0").until_up()
 
     assert "Redis is unavailable (ConnectionError)" in service.output.read_text()
+
+
+def test_what_is_wrong_with_redis_is_reported_at_the_start(
+    start: Callable[..., Service], stoppable_server: EmbeddedServer
+) -> None:
+    with Redis.from_url(stoppable_server.url) as redis:
+        redis.config_set("min-replicas-to-write", 1)
+
+    service = start(REDIS_URL=stoppable_server.url).until_up()
+
+    assert "Redis: NOREPLICAS: The server has fewer replicas" in service.output.read_text()
 
 
 @pytest.mark.parametrize(

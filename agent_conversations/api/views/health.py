@@ -14,9 +14,8 @@ from rest_framework.views import APIView
 
 from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.openapi.operations import error_responses, success_response
-from agent_conversations.services import server_problems
+from agent_conversations.services import readiness
 from sessions_store.errors import StoreUnavailableError, WritesRefusedError
-from sessions_store.redis.server_checks import REFUSES_WRITES
 from sessions_store.wire.model import WireModel
 
 
@@ -57,19 +56,19 @@ class LiveView(_OpenView):
 
 
 class ReadyView(_OpenView):
-    """Whether the service can do its work: Redis replies, and takes writes.
+    """Whether the service can do its work: Redis has taken a write, within the last second or so.
 
-    ``advice`` names what is wrong with the server, such as an eviction policy.
+    ``advice`` names what is wrong with the server, such as an eviction policy, and what to do.
     """
 
     @_operation("getReadiness", Readiness(enabled=True), StoreUnavailableError)
     def get(self, request: Request) -> Response:
-        problems = {problem.code: problem.message for problem in server_problems()}
-        if REFUSES_WRITES & problems.keys():
-            raise WritesRefusedError(problems)
-        return Response(
-            Readiness(enabled=settings.ELEVENLABS_AGENT_ENABLED, advice=problems or None)
-        )
+        problems = readiness().problems()
+        advice = {problem.code: problem.message for problem in problems}
+        refusals = [problem.message for problem in problems if problem.refuses_writes]
+        if refusals:
+            raise WritesRefusedError(" ".join(refusals), advice)
+        return Response(Readiness(enabled=settings.ELEVENLABS_AGENT_ENABLED, advice=advice or None))
 
 
 class HealthView(ReadyView):

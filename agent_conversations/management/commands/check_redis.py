@@ -3,6 +3,7 @@ from typing import Any
 
 from agent_conversations.management.commands._store_command import StoreCommand
 from agent_conversations.services import server_problems
+from sessions_store.redis.server_checks import UNKNOWN
 
 
 class Command(StoreCommand):
@@ -12,6 +13,6 @@ class Command(StoreCommand):
         problems = server_problems()
         for problem in problems:
             self.stdout.write(f"{problem.code}: {problem.message}")
-        if problems:
+        if any(problem.code != UNKNOWN for problem in problems):
             sys.exit(1)
-        self.stdout.write("The Redis server has no problems.")
+        self.stdout.write(f"The Redis server has no {'known ' if problems else ''}problems.")

@@ -10,7 +10,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from agent_conversations.api import API_PREFIX
-from agent_conversations.services import store
+from agent_conversations.services import server_problems
 from config.environment import Environment
 from sessions_store.embedded.errors import EmbeddedServerError
 from sessions_store.embedded.server import EmbeddedServer
@@ -58,7 +58,8 @@ class Command(BaseCommand):
         self.stdout.write("  Ctrl-C stops it.\n\n")
         self.stdout.flush()
         try:
-            store().ping()
+            for problem in server_problems():
+                self.stderr.write(f"Redis: {problem.message}")
         except StoreUnavailableError as error:
             self.stderr.write(
                 f"Redis is unavailable ({error.cause}); until it is back, the API responds with "

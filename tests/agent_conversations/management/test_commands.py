@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from config.environment import PROJECT_DIR
+from sessions_store.embedded.server import EmbeddedServer
 from tests.agent_conversations.store.records import LEGACY_RECORD, write_legacy
 
 
@@ -112,3 +113,31 @@ def test_check_redis_exits_with_1_when_a_check_fails(
         call_command("check_redis")
 
     assert "no_persistence" in capsys.readouterr().out
+
+
+def test_check_redis_names_the_cause_of_refused_writes(
+    stoppable_server: EmbeddedServer,
+    point_at: Callable[[str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    point_at(stoppable_server.url)
+    with Redis.from_url(stoppable_server.url) as redis:
+        redis.config_set("min-replicas-to-write", 1)
+
+    with pytest.raises(SystemExit, match="1"):
+        call_command("check_redis")
+
+    assert "too_few_replicas: NOREPLICAS: " in capsys.readouterr().out
+
+
+def test_check_redis_takes_what_is_unknown_for_no_problem(
+    stoppable_server: EmbeddedServer, point_at: Callable[[str], None]
+) -> None:
+    point_at(stoppable_server.url)
+    with Redis.from_url(stoppable_server.url) as redis:
+        redis.acl_setuser("default", enabled=True, commands=["-info"])
+
+    out = run("check_redis")
+
+    assert "unknown: " in out
+    assert out.endswith("The Redis server has no known problems.\n")

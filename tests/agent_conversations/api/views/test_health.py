@@ -1,5 +1,6 @@
 """Health: what it reports of Redis, and what it needs for that."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from sessions_store.embedded.server import EmbeddedServer
+from sessions_store.redis.server_checks import REFUSALS
 from tests.agent_conversations.api.conftest import Api, assert_error
 from tests.conftest import ServedClient
 
@@ -82,6 +84,69 @@ def test_service_on_a_server_with_full_memory_is_not_ready(
 
     assert (status, body["code"]) == (503, "store_unavailable")
     assert "maxmemory" in body["advice"]["out_of_memory"]
+
+
+def test_refused_write_is_logged_with_its_cause_and_remedy(
+    client: ServedClient,
+    stoppable_server: EmbeddedServer,
+    point_at: Callable[[str], None],
+    log: pytest.LogCaptureFixture,
+) -> None:
+    point_at(stoppable_server.url)
+    with Redis.from_url(stoppable_server.url) as redis:
+        redis.config_set("min-replicas-to-write", 1)
+
+    status, body = read_readiness(client)
+
+    assert status == 503
+    assert body["advice"]["too_few_replicas"].startswith("NOREPLICAS: ")
+    assert body["advice"]["too_few_replicas"] in log.text
+
+
+def test_service_is_ready_where_it_may_not_ask(
+    client: ServedClient, stoppable_server: EmbeddedServer, point_at: Callable[[str], None]
+) -> None:
+    with Redis.from_url(stoppable_server.url) as redis:
+        redis.acl_setuser("default", enabled=True, commands=["-info", "-config"])
+    point_at(stoppable_server.url)
+
+    status, body = read_readiness(client)
+
+    assert (status, body["redis"]) == (200, "ok")
+    assert body["advice"].keys() == {"unknown"}
+
+
+def test_permissions_that_are_advised_are_enough(
+    api: Api,
+    client: ServedClient,
+    stoppable_server: EmbeddedServer,
+    point_at: Callable[[str], None],
+) -> None:
+    advised = REFUSALS["NOPERM"].message.partition("(ACL SETUSER): ")[2].rstrip(".").split()
+    with Redis.from_url(stoppable_server.url, protocol=2) as redis:
+        redis.execute_command("ACL", "SETUSER", "me", "on", ">word", *advised)
+    point_at(stoppable_server.url.replace("unix://", "unix://me:word@"))
+
+    assert api.post("/new", {"conversationId": "c-1"}).status_code == 201
+    assert api.post("/c-1/message", {"role": "user", "content": "Hello"}).status_code == 201
+    assert api.get("/list").json()["pagination"]["total"] == 1
+    assert api.post("/c-1/session", {"sessionUrl": "wss://host/push"}).status_code == 201
+    assert api.delete("/c-1/session").status_code == 204
+    assert api.delete("/c-1").status_code == 204
+    assert client.get("/health/ready").json().keys() == {"status", "redis", "enabled"}
+
+
+def test_server_is_checked_once_a_second_however_many_ask(
+    client: ServedClient, real_service: Redis
+) -> None:
+    real_service.config_resetstat()
+    began = time.monotonic()
+
+    for _ in range(50):
+        client.get("/health/ready")
+
+    checks = real_service.info("commandstats")["cmdstat_info"]["calls"]
+    assert 1 <= checks <= 1 + (time.monotonic() - began)
 
 
 def test_service_without_redis_is_alive_and_not_ready(
