@@ -2,8 +2,8 @@
 
 import logging
 import os
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from config.wsgi import application
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient, connection_options
 from sessions_store.repository import SessionRepository
+from tests.faults.servers import mounted_small_disk
 
 
 @pytest.fixture(scope="session")
@@ -103,13 +104,15 @@ def stoppable_store(stoppable_server: EmbeddedServer) -> Iterator[StoreClient]:
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that is a disk of its own, of 8 MiB."""
     folder = tmp_path_factory.mktemp("disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
-        # Who is not root cannot have one; where CI is set, it is an error.
-        assert "CI" not in os.environ, "a small disk cannot be mounted"
-        pytest.skip("a small disk cannot be mounted")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(mounted_small_disk(folder))
+        except PermissionError as error:
+            # Who is not root cannot have one; where CI is set, it is an error.
+            if "CI" in os.environ:
+                raise
+            pytest.skip(str(error))
+        yield folder
 
 
 @pytest.fixture

@@ -54,7 +54,11 @@ _NOT_DONE_IN_SCRIPT = re.compile(
 Command = Sequence[Argument]
 """A command as one types it, such as ``("ZADD", key, score, member)``."""
 
-_OTHER_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+_FIRST_WORD = re.compile(
+    r"(?:Error running script \(call to \w+\): [@\w: ]*-)?"
+    r"(MISCONF|NOREPLICAS|BUSY|OOM|READONLY|MASTERDOWN|NOPERM) "
+)
+"""For what redis-py has no class for, and for how servers before Redis 7 word it of a script."""
 
 ScriptCall = Callable[..., Any]
 T = TypeVar("T")
@@ -281,12 +285,10 @@ def _broke_while_written(error: redis.RedisError) -> bool:
 
 def _cause(error: redis.RedisError) -> str:
     """Return the first word of Redis's error reply, else the class's name; never an argument."""
-    # The words that redis-py has no class for; a pipeline writes the command before them.
-    text = str(error).rpartition("caused error: ")[2]
-    word = error.status_code or next(
-        (one for one in _OTHER_WORDS if text.startswith(f"{one} ")), "ERR"
-    )
-    return type(error).__name__ if word == "ERR" else word
+    # A pipeline writes the command before it.
+    found = _FIRST_WORD.match(str(error).rpartition("caused error: ")[2])
+    word = found[1] if found else error.status_code
+    return type(error).__name__ if word in (None, "ERR") else word
 
 
 def _is_wrong_type(error: Exception) -> bool:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.faults.result import Result
-from tests.faults.scenarios import races
+from tests.faults.scenarios import disks, races
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import kill_redis, kill_service, kill_worker
 from tests.faults.scenarios.outages import OUTAGES, crowd_while_hanging, outage
@@ -64,6 +64,8 @@ def plan(direct: Rig, relayed: Rig) -> Sequence[Run]:
         Run("Redis killed", partial(kill_redis, direct), 25),
         Run("worker killed", partial(kill_worker, direct), 4),
         Run("service killed", kill_service, 5),
+        Run("disk full", disks.full_disk, 5),
+        Run("file's end damaged", disks.damaged_end, 5),
         Run("registrations", partial(races.registrations, direct), 300),
         Run("late delete", partial(races.late_delete, direct), 300),
         Run("held delete", partial(races.held_delete, relayed), 50),

@@ -21,6 +21,7 @@ from sessions_store.embedded.server import (
     socket_path,
 )
 from sessions_store.redis.client import connection_options
+from tests.faults.servers import fill_disk
 
 
 @pytest.fixture
@@ -270,22 +271,13 @@ def test_server_starts_over_the_socket_of_a_crashed_one(
         assert connect(next_one).ping()
 
 
-def fill(disk: Path) -> Path:
-    """Fill a disk with one file, and return it."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    return filler
-
-
 def test_acknowledged_writes_survive_a_stop_on_a_full_disk(
     small_disk: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
     acknowledged = []
     with EmbeddedServer(small_disk / "data") as server:
         client = connect(server)
-        filler = fill(small_disk)
+        filler = fill_disk(small_disk)
         with pytest.raises(ResponseError, match="MISCONF"):  # noqa: PT012  # at one of them
             for number in range(10_000):
                 client.set(f"key-{number}", "x" * 3_000)
@@ -303,7 +295,7 @@ def test_freed_space_heals_a_server_on_a_full_disk(
 ) -> None:
     with EmbeddedServer(small_disk / "data") as server:
         client = connect(server)
-        filler = fill(small_disk)
+        filler = fill_disk(small_disk)
         with suppress(ResponseError):
             for _ in range(10_000):
                 client.set("key", "x" * 3_000)
@@ -319,7 +311,7 @@ def test_freed_space_heals_a_server_on_a_full_disk(
 
 def test_full_disk_is_named_when_the_server_cannot_start(small_disk: Path) -> None:
     (small_disk / "data").mkdir()
-    fill(small_disk)
+    fill_disk(small_disk)
 
     with pytest.raises(EmbeddedServerError, match=f"The disk of {small_disk}/data is full"):
         EmbeddedServer(small_disk / "data").start()

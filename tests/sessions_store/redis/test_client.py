@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
@@ -126,6 +127,20 @@ def test_cause_is_the_first_word_of_the_error(
         with pytest.raises(StoreUnavailableError) as caught:
             send()
         assert caught.value.cause == word
+
+
+@pytest.mark.parametrize("word", ["MISCONF", "OOM", "READONLY"])
+def test_cause_in_a_script_is_found_on_older_servers(store: StoreClient, word: str) -> None:
+    def fail(_: Redis) -> None:
+        raise ResponseError(
+            f"Error running script (call to f_0f): @user_script:7: @user_script: 7: -{word} words",
+            status_code="ERR",
+        )
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.call(fail)
+
+    assert caught.value.cause == word
 
 
 def test_cause_of_any_other_failure_is_its_class(store: StoreClient) -> None:

@@ -21,7 +21,7 @@ from sessions_store.redis.server_checks import (
     SharedCheck,
     check_server,
 )
-from tests.faults.servers import free_port
+from tests.faults.servers import fill_disk, free_port
 
 DURABLE = {"appendonly": "yes"}
 
@@ -149,10 +149,7 @@ def test_node_of_a_cluster_refuses_writes(tmp_path: Path, *, with_slots: bool) -
 def test_full_disk_is_told_as_one(small_disk: Path) -> None:
     with EmbeddedServer(small_disk / "data") as server:
         store = StoreClient.from_url(server.url)
-        filler = small_disk / "filler"
-        with filler.open("wb", buffering=0) as file, suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
+        fill_disk(small_disk)
         with suppress(StoreUnavailableError):
             for _ in range(10):
                 store.call(lambda client: client.set("key", "x" * 3_000))
