@@ -32,7 +32,11 @@ def full_disk(*, repeats: int = 1, advance: Advance = ignore) -> Result:
             service.stop()
         return acknowledged
 
-    return _repeat(result, fault, repeats, advance)
+    try:
+        return _repeat(result, fault, repeats, advance)
+    except PermissionError as error:
+        result.caused_by = f"not caused: {error}"
+        return result
 
 
 def damaged_end(*, repeats: int = 1, advance: Advance = ignore) -> Result:
