@@ -59,7 +59,7 @@ class AgentSessionRegistration(WireModel):
     """What a frontend sends on connecting.
 
     Without ``sessionPayload`` the whole body is the payload, every key kept; with it, only the
-    known fields are stored beside it.
+    known fields are stored beside it. ``repr`` shows neither: they carry credentials.
     """
 
     # Further fields are allowed without being mentioned too, and see _AnyObject.
@@ -77,6 +77,10 @@ class AgentSessionRegistration(WireModel):
     transport: Transport | None = None
     expires_at: Text | int | float | None = None
     metadata: Annotated[BoundedObject, _AnyObject] | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        shown = {"session_id", "agent_session_id", "transport", "expires_at"}
+        return ((name, value) for name, value in super().__repr_args__() if name in shown)
 
 
 class AgentSession(WireModel):

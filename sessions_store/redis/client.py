@@ -78,12 +78,18 @@ def connection_options() -> dict[str, Any]:
 
 
 def without_credentials(url: str) -> str:
-    """Return a Redis URL as it may be shown: without user name, password and options."""
+    """Return a Redis URL as it may be shown: without user name, password and options.
+
+    Of one with an @ behind its host, the scheme alone: a ``/``, ``?`` or ``#`` in a password that
+    is not percent-encoded makes its beginning look like the host.
+    """
     try:
         parts = urlsplit(url)
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
         return "an invalid URL"  # where its password is, nobody knows
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{parts.scheme}://…"
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_store.errors import InvalidRequestError
 from sessions_store.repository import SessionRepository
-from sessions_store.types import WHAT_TO_SEND, AgentSession
+from sessions_store.types import WHAT_TO_SEND, AgentSession, AgentSessionRegistration
 from tests.sessions_store.records import ID, URL
 
 NAMES = ("wsUrl", "sessionUrl", "signedUrl", "signed_url")
@@ -104,3 +104,14 @@ def test_repr_of_a_session_hides_credentials(
             assert secret not in text
             assert "wss://" not in text
             assert "conv_1" in text
+
+
+def test_repr_of_a_registration_shows_no_credential() -> None:
+    url = "wss://host/MARK"
+    places = dict.fromkeys(NAMES, url)
+    body = {**places, "sessionPayload": places, "token": "MARK", "metadata": {"key": "MARK"}}
+
+    registration = AgentSessionRegistration.parse({**body, "sessionId": "conv_1"})
+
+    assert repr(registration) == "AgentSessionRegistration(session_id='conv_1')"
+    assert "MARK" not in str(registration)

@@ -36,6 +36,11 @@ class StoreCommand(BaseCommand):
             sys.exit(1)
 
 
+def printable(text: str) -> str:
+    """Return text from a key, which anyone may have written, as a terminal may show it."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error.

@@ -1,7 +1,11 @@
 import sys
 from typing import Any
 
-from agent_conversations.management.commands._store_command import StoreCommand, progress
+from agent_conversations.management.commands._store_command import (
+    StoreCommand,
+    printable,
+    progress,
+)
 from agent_conversations.services import conversations, sessions
 from agent_conversations.store.maintenance import find_corrupt
 
@@ -13,7 +17,7 @@ class Command(StoreCommand):
         with progress("Records", conversations().list(limit=1).total) as advance:
             found = list(find_corrupt(conversations(), sessions(), advance))
         for record in found:
-            self.stdout.write(f"{record.kind} {record.record_id}: {record.reason}")
+            self.stdout.write(f"{record.kind} {printable(record.record_id)}: {record.reason}")
         self.stdout.write(f"{len(found)} unreadable.")
         if found:
             sys.exit(1)

@@ -4,7 +4,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from agent_conversations.management.commands._store_command import StoreCommand, progress
+from agent_conversations.management.commands._store_command import (
+    StoreCommand,
+    printable,
+    progress,
+)
 from agent_conversations.services import conversations, store
 from agent_conversations.store.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
@@ -57,6 +61,6 @@ class Command(StoreCommand):
             f"{result.missing} listed without a record, {len(result.unreadable)} unreadable."
         )
         for conversation_id in result.unreadable:
-            self.stdout.write(f"unreadable: {conversation_id}")
+            self.stdout.write(f"unreadable: {printable(conversation_id)}")
         if result.unreadable:
             sys.exit(1)

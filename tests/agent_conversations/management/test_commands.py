@@ -141,3 +141,19 @@ def test_check_redis_takes_what_is_unknown_for_no_problem(
 
     assert "unknown: " in out
     assert out.endswith("The Redis server has no known problems.\n")
+
+
+def test_commands_escape_control_characters_of_keys(
+    real_service: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a\x1b[2Jb\u202ec"
+    real_service.set(f"elevenlabs:session:{name}", "broken")
+    real_service.set(f"agent:conversation:{name}", "broken")
+
+    for command in ("find_corrupt", "import_conversations"):
+        with pytest.raises(SystemExit):
+            call_command(command)
+
+    shown = capsys.readouterr().out
+    assert shown.count(r"a\x1b[2Jb\u202ec") == 2
+    assert "\x1b[2J" not in shown
