@@ -37,8 +37,9 @@ def ms_from_iso(text: str, *, assume_utc: bool = False) -> int:
     Raises:
         ValueError: not a date and time, or one without an offset while ``assume_utc`` is off.
     """
-    # fromisoformat also takes a bare date and any separator; the wire format has a T.
-    if len(text) < 19 or text[10] not in "Tt ":
+    # fromisoformat also takes a bare date, a bare hour and any separator; the wire format has a T,
+    # and minutes at least.
+    if len(text) < 16 or text[10] not in "Tt " or text[13] != ":":
         raise ValueError("not an ISO 8601 date and time")
     moment = datetime.fromisoformat(text.upper())
     if moment.tzinfo is None:
