@@ -45,6 +45,8 @@ def decode(raw: bytes | str) -> Any:
     except RecursionError:
         raise InvalidJsonError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
+        if text.startswith("\ufeff"):
+            raise InvalidJsonError("it begins with a byte order mark; leave that out") from None
         raise InvalidJsonError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
     except ValueError:
         raise InvalidJsonError("an integer has more than 4,300 digits") from None

@@ -108,7 +108,7 @@ def test_integer_of_4300_digits_is_kept() -> None:
         pytest.param(b'"\xff"', "not UTF-8", id="not UTF-8"),
         pytest.param('"ü"'.encode("latin-1"), "not UTF-8", id="Latin-1"),
         pytest.param("{}".encode("utf-16"), "not UTF-8", id="UTF-16"),
-        pytest.param(b"\xef\xbb\xbf{}", "line 1, column 1", id="byte order mark"),
+        pytest.param(b"\xef\xbb\xbf{}", "byte order mark", id="byte order mark"),
         pytest.param(b"[" * 100_000, "nested too deeply", id="100,000 open arrays"),
         pytest.param(b"[" * 100_000 + b"]" * 100_000, "nested too deeply", id="100,000 arrays"),
         pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested", id="100,000 objects"),
