@@ -59,6 +59,11 @@ def _is_redis_url(url: str) -> bool:
     return 0 <= port <= 65_535 and (not database or database.isdecimal())
 
 
+def _has_raw_password(url: str) -> bool:
+    """Return whether a ``/``, ``?`` or ``#`` cuts off what stands before the host's ``@``."""
+    return re.search(r"#|(?<!unix)://[^/?]*/[^?]*@|^[^?]*\?([^&]*&)*[^&=]*@", url) is not None
+
+
 def _is_host_name(name: str) -> bool:
     return "/" not in name and not re.search(r"(?<!\[)[^\[\]:]:[0-9]+$", name)
 
@@ -90,6 +95,12 @@ def _default_workers() -> int:
 
 RedisUrl = Annotated[
     str,
+    _must(
+        lambda url: not _has_raw_password(url),
+        "E014",
+        "have a percent-encoded password",
+        "In a password, write %2F for /, %3F for ? and %23 for #.",
+    ),
     _must(
         _is_redis_url,
         "E001",
