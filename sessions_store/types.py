@@ -55,6 +55,12 @@ WHAT_TO_SEND = (
 _AnyObject = WithJsonSchema({"not": {"type": ["array", "boolean", "number", "string"]}})
 
 
+def _registration_schema(schema: dict[str, Any]) -> None:
+    # Further fields are allowed without being mentioned too, and see _AnyObject.
+    del schema["additionalProperties"]
+    schema["minProperties"] = 1  # a URL
+
+
 class AgentSessionRegistration(WireModel):
     """What a frontend sends on connecting.
 
@@ -62,10 +68,7 @@ class AgentSessionRegistration(WireModel):
     known fields are stored beside it. ``repr`` shows neither: they carry credentials.
     """
 
-    # Further fields are allowed without being mentioned too, and see _AnyObject.
-    model_config = ConfigDict(
-        extra="allow", json_schema_extra=lambda schema: schema.pop("additionalProperties")
-    )
+    model_config = ConfigDict(extra="allow", json_schema_extra=_registration_schema)
 
     session_url: UrlText | None = None
     ws_url: UrlText | None = None

@@ -38,9 +38,19 @@ def complete_schema(result: Json, request: Request | None, **_: Any) -> Json:
     }
     for item in result["paths"].values():
         for operation in item.values():
+            if "requestBody" in operation:
+                _require_body(operation["requestBody"], result["components"]["schemas"])
             if "security" in operation:
                 operation["security"].append({})  # a server without API_TOKENS asks for none
             for parameter in operation.get("parameters", ()):
                 if parameter["name"] == "conversation_id":
                     parameter["name"] = "conversationId"
     return result
+
+
+def _require_body(body: Json, components: Json) -> None:
+    """Say that a body is required where an empty object is none of its type."""
+    (content,) = body["content"].values()
+    component = components[content["schema"]["$ref"].rpartition("/")[2]]
+    if component.get("required") or component.get("minProperties"):
+        body["required"] = True

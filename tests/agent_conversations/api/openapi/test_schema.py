@@ -261,6 +261,20 @@ def test_examples_of_a_request_are_accepted(
         assert str(response.status_code) in successes
 
 
+@pytest.mark.parametrize("operation_id", CONTRACT)
+def test_body_is_required_where_the_service_needs_one(
+    real_service: Redis, client: ServedClient, operation_id: str
+) -> None:
+    method, path, _ = CONTRACT[operation_id]
+    body = OPERATIONS[operation_id].get("requestBody")
+    if body is not None:
+        client.post(f"{PREFIX}/new", {"conversationId": "c-1"}, "application/json")
+        url = (PREFIX + path).replace("{conversationId}", "c-1").replace("{messageId}", "m-1")
+        response = client.generic(method.upper(), url)
+
+        assert body.get("required", False) == (response.status_code == 400)
+
+
 @pytest.mark.parametrize(
     ("operation_id", "mode"),
     # Health takes nothing, so nothing that it is sent can be wrong.
