@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
+from sessions_store.wire.clock import ms_from_iso
 from sessions_store.wire.fields import BoundedObject, ConversationId, Identifier, Text, Timestamp
 from sessions_store.wire.model import STORED, Encoded, WireModel
 
@@ -54,9 +55,12 @@ class AgentConversation(WireModel):
 
     conversation_id: ConversationId
     messages: list[AgentMessage]
+    """In a list only the newest; ``messageCount`` counts all."""
+    message_count: int
     created_at: Timestamp
     last_accessed_at: Timestamp
     agent_id: Identifier | None = None
+    user_id: Identifier | None = None
     metadata: BoundedObject | None = None
 
 
@@ -67,6 +71,7 @@ class NewConversation(WireModel):
     """The body of ``POST /new``; all of it is optional."""
 
     agent_id: Identifier | None = None
+    user_id: Identifier | None = None
     metadata: BoundedObject | None = None
     conversation_id: ConversationId | None = None
 
@@ -75,6 +80,7 @@ class ConversationChanges(WireModel):
     """The body of a PATCH: a given field replaces the stored one, ``null`` removes it."""
 
     agent_id: Identifier | None = None
+    user_id: Identifier | None = None
     metadata: BoundedObject | None = None
 
     def given(self) -> list[str]:
@@ -124,8 +130,65 @@ class ConversationListQuery(WireModel):
 
     limit: Annotated[int, *_integer(_LIMIT, 1, 200, "limit must not be greater than 200")] = 50
     offset: Annotated[int, *_integer("offset must be a non-negative integer", 0, None)] = 0
+    cursor: str | None = Field(
+        default=None,
+        description="Instead of `offset`: the `next` of the page before, with the same sort and "
+        "filters. No conversation that stays in its place is skipped or comes twice.",
+    )
+    message_limit: Annotated[
+        int,
+        *_integer(
+            "messageLimit must be a non-negative integer",
+            0,
+            500,
+            "messageLimit must not be greater than 500",
+        ),
+    ] = Field(
+        default=50,
+        description="How many messages of each conversation come along: its newest, in order. "
+        "Fewer, where those of a page would have more than 32 MiB.",
+    )
     sort_by: Annotated[SortBy, *_one_of("sortBy", *get_args(SortBy))] = "lastAccessedAt"
     sort_order: Annotated[SortOrder, *_one_of("sortOrder", *get_args(SortOrder))] = "desc"
+    agent_id: Identifier | None = Field(default=None, description="Only this agent's.")
+    user_id: Identifier | None = Field(default=None, description="Only this user's.")
+    lowest: Annotated[int | None, WithJsonSchema({"type": "string"})] = Field(
+        default=None,
+        alias="from",
+        description="Only conversations whose value of `sortBy` (ISO 8601, or a count) is this or "
+        "higher.",
+    )
+    highest: Annotated[int | None, WithJsonSchema({"type": "string"})] = Field(
+        default=None, alias="to", description="Likewise: this or lower."
+    )
+
+    @field_validator("cursor")
+    @classmethod
+    def _cursor_instead_of_offset(cls, cursor: str | None, info: ValidationInfo) -> str | None:
+        if cursor is not None and info.data.get("offset"):
+            raise PydanticCustomError("cursor_and_offset", "offset must not be sent with a cursor")
+        return cursor
+
+    @field_validator("lowest", "highest", mode="before")
+    @classmethod
+    def _value_of_sort_by(cls, value: object, info: ValidationInfo) -> int:
+        """Return the milliseconds of a time, or a count."""
+        text = str(value)
+        sort_by = info.data.get("sort_by")
+        if sort_by == "messageCount":
+            if text.isascii() and text.isdigit() and len(text) <= 15:
+                return int(text)
+            allowed = "a non-negative integer"
+        else:
+            try:
+                return ms_from_iso(text)
+            except (ValueError, OverflowError):
+                allowed = "ISO 8601 with an offset, such as 2026-11-23T16:20:45.123Z"
+        raise PydanticCustomError(
+            "value_of_sort_by",
+            "must be {allowed}, where sortBy is {sort_by}",
+            {"allowed": allowed, "sort_by": sort_by or "a time"},
+        )
 
 
 class MessagePageQuery(WireModel):
@@ -140,12 +203,16 @@ class MessagePageQuery(WireModel):
 
 
 class Pagination(WireModel):
-    """``total`` counts the conversations of all pages."""
+    """``total`` counts the conversations of all pages, ``offset`` those before this one.
+
+    ``next`` is the ``cursor`` of the following page; absent on the last one.
+    """
 
     total: int
     limit: int
     offset: int
     has_more: bool
+    next: str | None = None
 
 
 class MessagePagination(WireModel):

@@ -1,18 +1,67 @@
-"""Cursors of message pages: a position, bound to the conversation and the order it was made for.
+"""Cursors: where a page ended, bound to what the page was one of.
 
-The position is that of the last message on a page, counted from the conversation's first, 0. The
+That of a page of messages is the position of its last message, counted from the conversation's
+first, 0; that of a page of the list is what its last conversation was sorted by, and its id. The
 digest is not secret, and a forged cursor shows nothing that a page would not. It makes sure that a
-cursor of another conversation, of the other order, or cut off on its way is refused instead of
-silently having another meaning.
+cursor of another conversation, another order or other filters, or one that was cut off on its way,
+is refused instead of silently having another meaning.
 """
 
 import hashlib
 import re
+from typing import NamedTuple
 
-from agent_conversations.types import SortOrder
+from agent_conversations.types import SortBy, SortOrder
 from sessions_store.errors import InvalidRequestError
+from sessions_store.wire import json_codec
 
 _SHAPE = re.compile(r"(\d{1,12})\.([0-9a-f]{12})", re.ASCII)
+_LIST_SHAPE = re.compile(r"(\d{1,15})\.([\w.-]{1,128})\.([0-9a-f]{12})", re.ASCII)
+
+
+class Selection(NamedTuple):
+    """Which conversations a page of the list is of, and in which order.
+
+    ``lowest`` and ``highest`` are values of ``sort_by``, in milliseconds or as a count.
+    """
+
+    sort_by: SortBy = "lastAccessedAt"
+    sort_order: SortOrder = "desc"
+    agent_id: str | None = None
+    user_id: str | None = None
+    lowest: int | None = None
+    highest: int | None = None
+
+
+class Entry(NamedTuple):
+    """A conversation in the list: its value of ``sort_by``, and its id."""
+
+    score: int
+    conversation_id: str
+
+
+def encode_list_cursor(last: Entry, selection: Selection) -> str:
+    """Return the cursor of the page that follows ``last``."""
+    return f"{last.score}.{last.conversation_id}.{_list_digest(last, selection)}"
+
+
+def decode_list_cursor(cursor: str, selection: Selection) -> Entry:
+    """Return the last conversation of the page before.
+
+    Raises:
+        InvalidRequestError: not a cursor that was made for this selection.
+    """
+    match = _LIST_SHAPE.fullmatch(cursor)
+    if match:
+        last = Entry(int(match[1]), match[2])
+        if match[3] == _list_digest(last, selection):
+            return last
+    sentence = "cursor must be the next of a page with the same sort and filters"
+    raise InvalidRequestError(sentence, {"cursor": [sentence]})
+
+
+def _list_digest(last: Entry, selection: Selection) -> str:
+    return _hash(json_codec.encode([*last, *selection]))
 
 
 def encode_cursor(position: int, conversation_id: str, order: SortOrder) -> str:
@@ -60,5 +109,8 @@ def last_position(position: int | None, found: int, total: int, order: SortOrder
 
 
 def _digest(position: int, conversation_id: str, order: SortOrder) -> str:
-    source = f"{conversation_id}\n{order}\n{position}".encode()
+    return _hash(f"{conversation_id}\n{order}\n{position}".encode())
+
+
+def _hash(source: bytes) -> str:
     return hashlib.blake2s(source, digest_size=6).hexdigest()

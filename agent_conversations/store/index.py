@@ -1,25 +1,45 @@
 """The index: the list of conversations, as a sorted set for each of its orders.
 
-No other module knows where it is stored. On one server with the records, or under Sentinel, the
-scripts on a conversation are given its keys and update it in the same step. On a Redis Cluster it
-is in another slot, and is updated in a second step, which can be repeated and can be lost.
+There are three for all conversations, and three for those of each agent, each user and each pair of
+them, so that a page of any selection is read, and counted, in one sorted set. No other module knows
+where it is stored. On one server with the records, or under Sentinel, the scripts on a conversation
+are given its keys and update it in the same step. On a Redis Cluster it is in another slot, and is
+updated in a second step, which can be repeated and can be lost.
 
-It is derived data, and heals: each access of a conversation sets its entry, and an *orphaned entry*
-(an id without a record) or an *invalid member* (that cannot be an id) is removed when it is found.
+It is derived data, and heals: each access of a conversation sets its entries. When they are found,
+an *orphaned entry* (an id without a record), a *misplaced entry* (among the conversations of an
+agent or user that the record does not have) and an *invalid member* (that cannot be an id) are
+removed.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from agent_conversations.store import keys
-from agent_conversations.store.records import Scores
-from agent_conversations.types import SortBy, SortOrder
-from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis.client import StoreClient
+from agent_conversations.store.cursors import Entry, Selection
+from agent_conversations.store.records import Owners, Scores
+from sessions_store.errors import StoreUnavailableError, WrongTypeError
+from sessions_store.redis.client import Command, StoreClient
 from sessions_store.wire.fields import is_conversation_id
 
 _PACKAGE = "agent_conversations.store"
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """The ids on a page of a selection, and where it is.
+
+    ``total`` counts the selection's conversations, ``offset`` those before the page; ``last`` is
+    the last conversation of the page, ``None`` if no other follows.
+    """
+
+    conversation_ids: Sequence[str]
+    total: int
+    offset: int
+    last: Entry | None
 
 
 class ConversationIndex:
@@ -43,86 +63,145 @@ class ConversationIndex:
         """The keys for the scripts on a conversation; none where they cannot update the index."""
         return keys.INDEX_KEYS if self._in_same_step else []
 
-    def update(self, conversation_id: str, scores: Scores) -> None:
-        """Set the entry of a conversation, unless its script has done so.
+    def update(
+        self, conversation_id: str, scores: Scores, owners_before: Owners | None = None
+    ) -> None:
+        """Set the entries of a conversation, unless its script has done so.
 
-        A failure is only logged: the conversation is stored, and its next access sets the entry.
+        A failure is only logged: the conversation is stored, and its next access sets them.
+
+        Args:
+            owners_before: of a record that was changed.
         """
         if self._in_same_step:
             return
         try:
-            self.put(conversation_id, scores)
+            (owners,) = self._owners_of([conversation_id])
+            self.put(conversation_id, scores, owners or Owners(), owners_before)
         except StoreUnavailableError:
             _logger.warning(
                 "The list does not show a conversation's last change",
                 extra={"conversation_id": conversation_id},
             )
 
-    def remove(self, conversation_id: str) -> None:
-        """Remove the entry of a deleted conversation, unless its script has done so."""
-        if not self._in_same_step:
-            self._remove([conversation_id])
+    def remove(self, conversation_id: str, owners: Owners, *, in_script: bool = True) -> None:
+        """Remove the entries of a deleted conversation, unless its script has done so.
 
-    def put(self, conversation_id: str, scores: Scores) -> None:
-        """Set the entry of a conversation."""
-        self._store.transaction(
-            [
+        Args:
+            in_script: whether the script knew the owners; those of a legacy record it does not.
+        """
+        if not (in_script and self._in_same_step):
+            self._remove([conversation_id], *keys.lists_of(*owners))
+
+    def put(
+        self,
+        conversation_id: str,
+        scores: Scores,
+        owners: Owners,
+        owners_before: Owners | None = None,
+    ) -> None:
+        """Set the entries of a conversation, and remove those of its owners before."""
+        lists = keys.lists_of(*owners)
+        left = set(keys.lists_of(*(owners_before or owners))).difference(lists)
+        commands: list[Command] = [("ZREM", key, conversation_id) for one in left for key in one]
+        for one in lists:
+            commands += [
                 ("ZADD", key, score, conversation_id)
-                for key, score in zip(keys.INDEX_KEYS, scores, strict=True)
-            ],
-            repeatable=True,
-        )
+                for key, score in zip(one, scores, strict=True)
+            ]
+        self._store.transaction(commands, repeatable=True)
 
     def page(
-        self, *, limit: int, offset: int, sort_by: SortBy, sort_order: SortOrder
-    ) -> tuple[Sequence[str], int]:
-        """Return a page of ids, and how many there are in all; remove invalid members."""
-        # Ranks from the end are negative; the first page in descending order has the last ones.
-        descending = sort_order == "desc"
-        first, last = (-offset - limit, -offset - 1) if descending else (offset, offset + limit - 1)
-        created_at_key, last_accessed_at_key, message_count_key = keys.INDEX_KEYS
+        self, selection: Selection, *, limit: int, offset: int, after: Entry | None
+    ) -> IndexPage:
+        """Return a page of ids; remove invalid members.
+
+        Args:
+            offset: counted from the start, or from ``after``, the last one on the page before.
+        """
+        index_keys = keys.index_keys(selection.agent_id, selection.user_id)
         while True:
-            total, members = self._list_page(
-                sorted_key=keys.index_key(sort_by),
-                created_at_key=created_at_key,
-                last_accessed_at_key=last_accessed_at_key,
-                message_count_key=message_count_key,
+            total, position, remaining, score, members = self._list_page(
+                sorted_key=index_keys[keys.SORT_FIELDS.index(selection.sort_by)],
+                index_keys=index_keys,
                 retention_ms=self._retention_ms,
-                first_rank=first,
-                last_rank=last,
+                lowest="-inf" if selection.lowest is None else selection.lowest,
+                highest="+inf" if selection.highest is None else selection.highest,
+                order=selection.sort_order,
+                after_score=after.score if after else "",
+                after_id=after.conversation_id if after else "",
+                offset=offset,
+                limit=limit,
             )
             ids, invalid = _split(members)
             if not invalid:
-                return ids[::-1] if descending else ids, total
-            self._remove(invalid)
+                last = Entry(int(score), ids[-1]) if remaining else None
+                return IndexPage(ids, total, position, last)
+            self._remove(invalid, index_keys)
 
-    def remove_orphans(self, conversation_ids: Sequence[str]) -> None:
-        """Remove the entries of conversations that were found to have no record."""
+    def remove_orphans(self, conversation_ids: Sequence[str], owners: Owners) -> None:
+        """Remove what conversations that were found to have no record have in a selection's lists.
+
+        Args:
+            owners: of the selection.
+        """
+        lists = {tuple(keys.INDEX_KEYS), tuple(keys.index_keys(*owners))}
         if not self._in_same_step:
-            self._remove(conversation_ids)
+            self._remove(conversation_ids, *lists)
             return
         for conversation_id in conversation_ids:
             self._remove_orphan(
                 record_key=keys.conversation_key(conversation_id),
-                index_keys=keys.INDEX_KEYS,
+                index_keys=[key for one in lists for key in one],
                 conversation_id=conversation_id,
             )
 
+    def remove_misplaced(self, conversation_ids: Sequence[str], owners: Owners) -> None:
+        """Remove conversations from the lists of a selection's owners, who are not theirs."""
+        self._remove(conversation_ids, keys.index_keys(*owners))
+
     def remove_all_orphans(self) -> Iterator[int]:
-        """Remove every orphaned entry and invalid member; yield how many, a batch at a time."""
+        """Remove every orphaned or misplaced entry and invalid member; yield how many, by batch."""
         for key in keys.INDEX_KEYS:
             for members in self._store.scan_sorted_set(key):
                 ids, invalid = _split(members)
                 exist = self._store.exist([keys.conversation_key(one) for one in ids])
                 orphans = [one for one, exists in zip(ids, exist, strict=True) if not exists]
-                self.remove_orphans(orphans)
-                self._remove(invalid)
+                self.remove_orphans(orphans, Owners())
+                self._remove(invalid, keys.INDEX_KEYS)
                 yield len(orphans) + len(invalid)
+        for pattern in keys.OWNER_PATTERNS:
+            for batch in self._store.scan(pattern):
+                yield sum(map(self._remove_strangers, batch))
 
-    def _remove(self, members: Sequence[str] | Sequence[bytes]) -> None:
+    def _remove_strangers(self, key: str) -> int:
+        """Remove from an owner's sorted set what is not the owner's; return how many."""
+        removed = 0
+        for members in self._store.scan_sorted_set(key):
+            ids, invalid = _split(members)
+            strangers: list[Any] = [
+                conversation_id
+                for conversation_id, owners in zip(ids, self._owners_of(ids), strict=True)
+                if owners is not None and all(key not in one for one in keys.lists_of(*owners))
+            ]
+            self._remove([*strangers, *invalid], [key])
+            removed += len(strangers) + len(invalid)
+        return removed
+
+    def _owners_of(self, conversation_ids: Sequence[str]) -> list[Owners | None]:
+        """Return the owners in each record, none if there is no record; ``None``: a legacy one."""
+        replies = self._store.read_many(
+            [("HMGET", keys.conversation_key(one), "agentId", "userId") for one in conversation_ids]
+        )
+        return [
+            None if isinstance(reply, WrongTypeError) else Owners.decode(*reply)
+            for reply in replies
+        ]
+
+    def _remove(self, members: Sequence[str] | Sequence[bytes], *lists: Sequence[str]) -> None:
         if members:
             self._store.transaction(
-                [("ZREM", key, *members) for key in keys.INDEX_KEYS], repeatable=True
+                [("ZREM", key, *members) for one in lists for key in one], repeatable=True
             )
 
 

@@ -2,8 +2,14 @@
 
 The braces are a Redis Cluster hash tag: only the text between them is hashed. For the message list
 that text is the key of the conversation's record, which has no braces and so is hashed whole: all
-keys of one conversation are in one slot. The three sorted sets of the index share another.
+keys of one conversation are in one slot. The sorted sets of the index share another.
+
+One key is made elsewhere too: the scripts on a conversation find its agent's and its user's ids in
+its record, and make the keys of their sorted sets of those of all conversations, which they are
+given (``lua/includes/owner_lists.lua``).
 """
+
+from collections.abc import Sequence
 
 CONVERSATION_PREFIX = "elevenlabs:conversation:"
 _INDEX_TAG = "{elevenlabs:conversations}"
@@ -41,6 +47,29 @@ INDEX_KEYS = [f"{_INDEX_TAG}:{field}" for field in SORT_FIELDS]
 def index_key(sort_by: str) -> str:
     return INDEX_KEYS[SORT_FIELDS.index(sort_by)]
 
+
+def index_keys(agent_id: str | None, user_id: str | None) -> Sequence[str]:
+    """Return the sorted sets of one agent's, one user's, or both's conversations, or of all."""
+    if agent_id is not None and user_id is not None:
+        # The length, in bytes, keeps apart what the colons in two ids could make look alike.
+        owner = f"both:{len(agent_id.encode())}:{agent_id}:{user_id}"
+    elif agent_id is not None:
+        owner = f"agentId:{agent_id}"
+    elif user_id is not None:
+        owner = f"userId:{user_id}"
+    else:
+        return INDEX_KEYS
+    return [f"{_INDEX_TAG}:{owner}:{field}" for field in SORT_FIELDS]
+
+
+def lists_of(agent_id: str | None, user_id: str | None) -> list[Sequence[str]]:
+    """Return, three at a time, the sorted sets that a conversation with these ids is in."""
+    pairs = ((None, None), (agent_id, None), (None, user_id), (agent_id, user_id))
+    return list(dict.fromkeys(tuple(index_keys(*pair)) for pair in pairs))
+
+
+OWNER_PATTERNS = [f"{_INDEX_TAG}:{owner}:*" for owner in ("agentId", "userId", "both")]
+"""For SCAN: the sorted sets of all agents and users."""
 
 READINESS_KEYS = ["elevenlabs:readiness", f"{_INDEX_TAG}:readiness"]
 """Strings, the first of them empty and written to see whether the server takes writes. They are in

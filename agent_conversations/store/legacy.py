@@ -5,7 +5,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from agent_conversations.store.records import StoredConversation, attributes_of, new_revision
+from agent_conversations.store.records import (
+    Owners,
+    StoredConversation,
+    attributes_of,
+    new_revision,
+)
 from agent_conversations.types import AgentMessage
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
@@ -39,6 +44,14 @@ def convert(conversation_id: str, raw: bytes) -> ConvertedConversation:
         return _convert(conversation_id, json_codec.decode(_without_lone_surrogates(raw)))
     except (ValueError, KeyError, TypeError):
         raise CorruptRecordError("conversation", conversation_id) from None
+
+
+def owners(conversation_id: str, raw: bytes) -> Owners:
+    """Return the owners of a legacy record; none if it cannot be read."""
+    try:
+        return convert(conversation_id, raw).conversation.owners
+    except CorruptRecordError:
+        return Owners()
 
 
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]")

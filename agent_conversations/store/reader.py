@@ -1,44 +1,93 @@
 """Conversations as they are stored, read without an access: for the list and for maintenance."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent_conversations.store import keys, legacy, records
 from agent_conversations.store.records import StoredConversation
 from sessions_store.errors import CorruptRecordError, WrongTypeError
-from sessions_store.redis.client import Command, StoreClient
+from sessions_store.redis.client import StoreClient
+
+MAX_PAGE_BYTES = 32 * 1024 * 1024
+"""Of the messages on one page of the list."""
 
 _logger = logging.getLogger(__name__)
 
 
-def find_conversations(
-    store: StoreClient, conversation_ids: Sequence[str], *, one_moment: bool
-) -> tuple[list[StoredConversation], list[str]]:
-    """Return the conversations in the order of their ids, and the ids without a record.
+class ConversationReader:
+    """Reads conversations with their newest messages only, for the list."""
 
-    One round trip, and one more for each legacy record. A record that cannot be read is left out
-    and logged.
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+        self._read_summaries = store.pipelined_script("agent_conversations.store", "read_summary")
 
-    Args:
-        one_moment: whether they are read as of the same moment; they must then be on one server.
-    """
-    conversations: list[StoredConversation] = []
-    orphans: list[str] = []
-    for conversation_id, *replies in _fetch(store, conversation_ids, one_moment):
-        try:
-            found = _decode(store, conversation_id, *replies)
-        except CorruptRecordError as error:
-            _logger.error(
-                "A conversation is left out of the list",
-                extra={"conversation_id": conversation_id, "reason": error.reason},
-            )
-            continue
-        if found is None:
-            orphans.append(conversation_id)
-        else:
-            conversations.append(found)
-    return conversations, orphans
+    def find(
+        self, conversation_ids: Sequence[str], *, message_limit: int
+    ) -> tuple[list[StoredConversation], list[str]]:
+        """Return the conversations in the order of their ids, and the ids without a record.
+
+        One round trip, and one more for each legacy record. A record that cannot be read is left
+        out and logged. All messages together have at most ``MAX_PAGE_BYTES``, of which each
+        conversation has the same share.
+        """
+        conversations: list[StoredConversation] = []
+        orphans: list[str] = []
+        max_bytes = MAX_PAGE_BYTES // max(1, len(conversation_ids))
+        replies = self._read_summaries(
+            {
+                "record_key": keys.conversation_key(conversation_id),
+                "messages_key": keys.messages_key(conversation_id),
+                "message_limit": message_limit,
+                "max_bytes": max_bytes,
+            }
+            for conversation_id in conversation_ids
+        )
+        for conversation_id, reply in zip(conversation_ids, replies, strict=True):
+            try:
+                found = self._decode(conversation_id, reply, message_limit, max_bytes)
+            except CorruptRecordError as error:
+                _logger.error(
+                    "A conversation is left out of the list",
+                    extra={"conversation_id": conversation_id, "reason": error.reason},
+                )
+                continue
+            if found is None:
+                orphans.append(conversation_id)
+            else:
+                conversations.append(found)
+        return conversations, orphans
+
+    def _decode(
+        self, conversation_id: str, reply: Sequence[Any], message_limit: int, max_bytes: int
+    ) -> StoredConversation | None:
+        match reply:
+            case [b"read", fields, count, messages]:
+                record = dict(zip(fields[::2], fields[1::2], strict=True))
+                older = count - len(messages)
+                return records.decode_conversation(conversation_id, record, messages, older)
+            case [b"missing"]:
+                return None
+            case [b"legacy"]:
+                found = _read_legacy(self._store, conversation_id)
+                return found and _newest(found, message_limit, max_bytes)
+            case _:
+                raise CorruptRecordError("conversation", conversation_id)
+
+
+def _newest(
+    conversation: StoredConversation, message_limit: int, max_bytes: int
+) -> StoredConversation:
+    """Return a conversation with its newest messages only."""
+    messages = conversation.messages_json
+    first = len(messages)
+    while first > 0 and len(messages) - first < message_limit:
+        max_bytes -= len(messages[first - 1])
+        if max_bytes < 0:
+            break
+        first -= 1
+    return replace(conversation, messages_json=messages[first:], older_messages=first)
 
 
 def verify_conversation(store: StoreClient, conversation_id: str) -> None:
@@ -47,34 +96,27 @@ def verify_conversation(store: StoreClient, conversation_id: str) -> None:
     Raises:
         CorruptRecordError: a part of it cannot be read.
     """
-    for _, *replies in _fetch(store, [conversation_id], one_moment=True):
-        found = _decode(store, conversation_id, *replies)
-        for message in found.messages_json if found else ():
-            records.decode_message(conversation_id, message)
+    record, messages = store.read_many(
+        [
+            ("HGETALL", keys.conversation_key(conversation_id)),
+            ("LRANGE", keys.messages_key(conversation_id), 0, -1),
+        ],
+        one_moment=True,
+    )
+    found: StoredConversation | None = None
+    if isinstance(record, WrongTypeError):
+        found = _read_legacy(store, conversation_id)
+    elif isinstance(messages, WrongTypeError):
+        raise CorruptRecordError("conversation", conversation_id)
+    elif record:
+        found = records.decode_conversation(conversation_id, record, messages)
+    for message in found.messages_json if found else ():
+        records.decode_message(conversation_id, message)
 
 
-def _fetch(
-    store: StoreClient, conversation_ids: Sequence[str], one_moment: bool
-) -> Iterator[tuple[str, Any, Any]]:
-    commands: list[Command] = []
-    for conversation_id in conversation_ids:
-        commands.append(("HGETALL", keys.conversation_key(conversation_id)))
-        commands.append(("LRANGE", keys.messages_key(conversation_id), 0, -1))
-    replies = store.read_many(commands, one_moment=one_moment)
-    return zip(conversation_ids, replies[::2], replies[1::2], strict=True)
-
-
-def _decode(
-    store: StoreClient, conversation_id: str, record: Any, messages: Any
-) -> StoredConversation | None:
-    if not record:
-        return None
+def _read_legacy(store: StoreClient, conversation_id: str) -> StoredConversation | None:
     try:
-        if isinstance(record, WrongTypeError):
-            raw = store.get(keys.conversation_key(conversation_id))
-            return None if raw is None else legacy.convert(conversation_id, raw).conversation
-        if isinstance(messages, WrongTypeError):
-            raise messages
+        raw = store.get(keys.conversation_key(conversation_id))
     except WrongTypeError:
         raise CorruptRecordError("conversation", conversation_id) from None
-    return records.decode_conversation(conversation_id, record, messages)
+    return None if raw is None else legacy.convert(conversation_id, raw).conversation

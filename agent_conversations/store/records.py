@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, Self, get_type_hints
 
 from agent_conversations.types import AgentMessage
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError
@@ -83,6 +83,18 @@ class Scores(NamedTuple):
     message_count: int
 
 
+class Owners(NamedTuple):
+    """Whose lists a conversation is in, beside the list of all."""
+
+    agent_id: str | None = None
+    user_id: str | None = None
+
+    @classmethod
+    def decode(cls, agent_id: bytes | None, user_id: bytes | None) -> Self:
+        agent = None if agent_id is None else agent_id.decode(errors="replace")
+        return cls(agent, None if user_id is None else user_id.decode(errors="replace"))
+
+
 @dataclass(frozen=True, repr=False)
 class StoredConversation:
     """A conversation as it came from Redis: messages and metadata still encoded.
@@ -101,9 +113,12 @@ class StoredConversation:
     message_bytes: Annotated[int | None, Stored("messageBytes", int)] = None
     """Of all messages that this service appended."""
     agent_id: Annotated[str | None, text_field("agentId")] = None
+    user_id: Annotated[str | None, text_field("userId")] = None
     metadata_json: Annotated[bytes | None, object_field("metadata")] = None
     messages_json: Sequence[bytes] = ()
-    """Not in the record, but in a list of their own."""
+    """Not in the record, but in a list of their own; only the newest on a page of conversations."""
+    older_messages: int = 0
+    """How many were left out before ``messages_json``."""
 
     @property
     def created_at(self) -> str:
@@ -115,11 +130,19 @@ class StoredConversation:
 
     @property
     def message_count(self) -> int:
-        return len(self.messages_json)
+        return self.older_messages + len(self.messages_json)
+
+    @property
+    def owners(self) -> Owners:
+        return Owners(self.agent_id, self.user_id)
 
     @property
     def scores(self) -> Scores:
         return Scores(self.created_at_ms, self.last_accessed_at_ms, self.message_count)
+
+    def is_of(self, owners: Owners) -> bool:
+        """Return whether it has these two ids, as far as they are given."""
+        return all(wanted in (None, own) for wanted, own in zip(owners, self.owners, strict=True))
 
     @cached_property
     def metadata(self) -> dict[str, Any] | None:
@@ -131,7 +154,7 @@ class StoredConversation:
 
     @cached_property
     def joined_messages(self) -> bytes:
-        """All messages with commas between them, as in a response."""
+        """The messages with commas between them, as in a response."""
         return b",".join(self.messages_json)
 
     def __repr__(self) -> str:
@@ -144,7 +167,8 @@ class StoredConversation:
     def to_json(self) -> bytes:
         """Return the ``AgentConversation`` of a response as JSON."""
         head = f'{{"conversationId":"{self.conversation_id}","messages":['
-        parts = [head.encode(), self.joined_messages, b"]"]
+        count = f'],"messageCount":{self.message_count}'
+        parts = [head.encode(), self.joined_messages, count.encode()]
         for attribute, field in _FIELDS.items():
             value = getattr(self, attribute)
             if field.to_json and value is not None:
@@ -187,9 +211,12 @@ def attributes_of(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def decode_conversation(
-    conversation_id: str, record: Mapping[bytes, bytes], messages: Sequence[bytes]
+    conversation_id: str,
+    record: Mapping[bytes, bytes],
+    messages: Sequence[bytes],
+    older_messages: int = 0,
 ) -> StoredConversation:
-    """Return the conversation of a record and its messages, which stay encoded.
+    """Return the conversation of a record and its newest messages, which stay encoded.
 
     Raises:
         CorruptRecordError: a field is missing, or a value or a message is invalid.
@@ -203,7 +230,9 @@ def decode_conversation(
             for attribute, field in _FIELDS.items()
             if (raw := record.get(field.key)) is not None
         }
-        conversation = StoredConversation(conversation_id, messages_json=messages, **values)
+        conversation = StoredConversation(
+            conversation_id, messages_json=messages, older_messages=older_messages, **values
+        )
     except (KeyError, ValueError, TypeError):  # TypeError: a field without a default is missing
         raise CorruptRecordError("conversation", conversation_id) from None
     # The record counts the bytes that this service appended, so that reading a long conversation

@@ -18,9 +18,10 @@ from agent_conversations.errors import (
     MessageConflictError,
 )
 from agent_conversations.store import cursors, keys, legacy, records
+from agent_conversations.store.cursors import Selection
 from agent_conversations.store.index import ConversationIndex
-from agent_conversations.store.reader import find_conversations, verify_conversation
-from agent_conversations.store.records import Scores, StoredConversation, new_revision
+from agent_conversations.store.reader import ConversationReader, verify_conversation
+from agent_conversations.store.records import Owners, Scores, StoredConversation, new_revision
 from agent_conversations.store.scripts import ConversationScripts, LegacyRecordError
 from agent_conversations.types import (
     AgentMessage,
@@ -59,10 +60,15 @@ class Appended:
 
 @dataclass(frozen=True)
 class ConversationPage:
-    """``total`` counts all conversations."""
+    """Conversations with their newest messages; ``next`` is the cursor of the following page.
+
+    ``total`` counts all conversations that were asked for, ``offset`` those before the page.
+    """
 
     conversations: Sequence[StoredConversation]
     total: int
+    offset: int
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,10 @@ class ConversationRepository:
         retention_ms = (retention_seconds or 0) * 1000
         self._store = store
         self._max_messages = max_messages
-        self._one_server = index_in_same_step
         self._index = ConversationIndex(
             store, retention_ms=retention_ms, in_same_step=index_in_same_step
         )
+        self._reader = ConversationReader(store)
         self._scripts = ConversationScripts(
             store, retention_ms=retention_ms, index_keys=self._index.script_keys
         )
@@ -248,7 +254,7 @@ class ConversationRepository:
         """
         given = changes.to_wire()
         removed = [name for name in changes.given() if name not in given]
-        _, *reply = self._scripts.run(
+        _, *reply, agent_id, user_id = self._scripts.run(
             "update_conversation",
             conversation_id,
             allowed=_allowed(if_revision),
@@ -257,7 +263,8 @@ class ConversationRepository:
             changes=[*removed, *records.encode(records.attributes_of(given))],
         )
         conversation = _decode(conversation_id, *reply)
-        self._index.update(conversation_id, conversation.scores)
+        before = Owners.decode(agent_id, user_id)
+        self._index.update(conversation_id, conversation.scores, before)
         return conversation
 
     def delete(self, conversation_id: str, *, if_revision: Sequence[str] | None = None) -> None:
@@ -268,12 +275,17 @@ class ConversationRepository:
         """
         allowed = _allowed(if_revision)
         try:
-            self._scripts.run_on_record("delete_conversation", conversation_id, allowed=allowed)
+            _, agent_id, user_id, legacy_json = self._scripts.run_on_record(
+                "delete_conversation", conversation_id, allowed=allowed
+            )
         except ConversationNotFoundError:
             # An earlier attempt may have ended before this step.
-            self._index.remove(conversation_id)
+            self._index.remove(conversation_id, Owners())
             raise
-        self._index.remove(conversation_id)
+        owners = Owners.decode(agent_id, user_id)
+        if legacy_json is not None:
+            owners = legacy.owners(conversation_id, legacy_json)
+        self._index.remove(conversation_id, owners, in_script=legacy_json is None)
 
     # --- The list ---------------------------------------------------------------------------------
 
@@ -282,24 +294,45 @@ class ConversationRepository:
         *,
         limit: int = 50,
         offset: int = 0,
+        cursor: str | None = None,
+        message_limit: int = 50,
         sort_by: SortBy = "lastAccessedAt",
         sort_order: SortOrder = "desc",
+        agent_id: str | None = None,
+        user_id: str | None = None,
+        lowest: int | None = None,
+        highest: int | None = None,
     ) -> ConversationPage:
         """Return a page of conversations; equal values are ordered by id, in the same direction.
 
-        Two round trips. Listing is not an access. A record that cannot be read is left out and
-        logged; orphaned index entries are removed, and the page is read again.
+        Two round trips, and a cost that does not grow with the conversations outside of the page.
+        Listing is not an access. A record that cannot be read is left out and logged; orphaned and
+        misplaced index entries are removed, and the page is read again.
+
+        Args:
+            cursor: the ``next`` of the page before; ``offset`` then counts from its end.
+            message_limit: the most messages that come along with each conversation, its newest.
+            agent_id: only conversations of this agent.
+            user_id: only conversations of this user.
+            lowest: of the values of ``sort_by``, in milliseconds since 1970 or as a count.
+            highest: likewise; both ends are included.
+
+        Raises:
+            InvalidRequestError: ``cursor`` is not the ``next`` of a page with the same sort and
+                filters.
         """
+        owners = Owners(agent_id, user_id)
+        selection = Selection(sort_by, sort_order, agent_id, user_id, lowest, highest)
+        after = None if cursor is None else cursors.decode_list_cursor(cursor, selection)
         while True:
-            ids, total = self._index.page(
-                limit=limit, offset=offset, sort_by=sort_by, sort_order=sort_order
-            )
-            conversations, orphans = find_conversations(
-                self._store, ids, one_moment=self._one_server
-            )
-            if not orphans:
-                return ConversationPage(conversations, total)
-            self._index.remove_orphans(orphans)
+            page = self._index.page(selection, limit=limit, offset=offset, after=after)
+            found, orphans = self._reader.find(page.conversation_ids, message_limit=message_limit)
+            misplaced = [one.conversation_id for one in found if not one.is_of(owners)]
+            if not orphans and not misplaced:
+                following = page.last and cursors.encode_list_cursor(page.last, selection)
+                return ConversationPage(found, page.total, page.offset, following)
+            self._index.remove_orphans(orphans, owners)
+            self._index.remove_misplaced(misplaced, owners)
 
     # --- Maintenance, while the service runs ------------------------------------------------------
 
@@ -315,7 +348,7 @@ class ConversationRepository:
             _, *scores = self._scripts.run_on_record("index_conversation", conversation_id)
         except LegacyRecordError as error:
             conversation = legacy.convert(conversation_id, error.raw).conversation
-            self._index.put(conversation_id, conversation.scores)
+            self._index.put(conversation_id, conversation.scores, conversation.owners)
         else:
             self._index.update(conversation_id, _scores(*scores))
 

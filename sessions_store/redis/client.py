@@ -10,7 +10,7 @@ docs/decisions/0003-timeouts-and-retries.md has the figures.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -198,6 +198,31 @@ class StoreClient:
 
         return run
 
+    def pipelined_script(self, package: str, name: str) -> Callable[..., Sequence[Any]]:
+        """Return a function that runs a script that only reads many times, in one round trip.
+
+        It takes, for each time, a mapping of the script's keys and arguments by their names.
+        """
+        script = Script(package, name)
+
+        def run(calls: Iterable[Mapping[str, Argument]]) -> Sequence[Any]:
+            commands: list[Command] = [
+                ("EVALSHA", script.digest, key_count, *values)
+                for key_count, values in map(script.arrange, calls)
+            ]
+
+            def evaluate(client: "redis.Redis") -> Sequence[Any]:
+                try:
+                    return _execute(client, commands)
+                except NoScriptError:
+                    deadline.check()
+                    client.script_load(script.source)
+                    return _execute(client, commands)
+
+            return self.call(evaluate, repeatable=True) if commands else []
+
+        return run
+
     def bare(self, make: Callable[["redis.Redis"], T]) -> T:
         """Return what ``make`` builds on the client, for a library that needs one.
 
@@ -269,6 +294,11 @@ def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction
     for command in commands:
         pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
     return pipeline
+
+
+def _execute(client: "redis.Redis", commands: Sequence[Command]) -> Sequence[Any]:
+    replies: Sequence[Any] = _pipeline(client, commands, transaction=False).execute()
+    return replies
 
 
 def _may_be_sent_again(error: redis.RedisError, repeatable: bool) -> bool:

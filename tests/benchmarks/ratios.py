@@ -72,9 +72,9 @@ def growth(place: Workplace) -> Iterator[Ratio]:
     yield at_most("append at 10,000 messages, over at 10", 1.10, found)
 
     few = place.beside(1)
-    few.many("few", 100)
+    few.many("few", 100, agent_id="agent_1")
     place.redis.flushdb()
-    place.many("many", 100_000)
+    place.many("many", 100_000, agent_id="agent_1")
     found = compare(
         lambda: conversations.list(limit=20),
         lambda: few.conversations.list(limit=20),
@@ -87,6 +87,20 @@ def growth(place: Workplace) -> Iterator[Ratio]:
         calls=100,
     )
     yield at_most("a page at offset 90,000, over at 0", 1.25, found)
+    found = compare(
+        lambda: conversations.list(limit=20, agent_id="agent_1", lowest=0),
+        lambda: few.conversations.list(limit=20, agent_id="agent_1", lowest=0),
+        calls=100,
+    )
+    yield at_most("a filtered page of 20 from 100,000 conversations, over from 100", 1.15, found)
+    first = conversations.list(limit=20).next
+    later = conversations.list(limit=1, offset=89_999).next
+    found = compare(
+        lambda: conversations.list(limit=20, cursor=later),
+        lambda: conversations.list(limit=20, cursor=first),
+        calls=100,
+    )
+    yield at_most("a page by cursor at 90,000, over at 0", 1.25, found)
 
 
 def over_the_plain_way(place: Workplace) -> Iterator[Ratio]:

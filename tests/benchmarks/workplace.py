@@ -58,8 +58,9 @@ class Workplace:
         repositories = ConversationRepository(store), SessionRepository(store)
         return cls(url, server_pid, client, store, *repositories, name)
 
-    def many(self, prefix: str, count: int, messages: int = 2) -> None:
+    def many(self, prefix: str, count: int, messages: int = 2, agent_id: str | None = None) -> None:
         """Create ``count`` conversations as the scripts would, in a pipeline."""
+        lists = keys.lists_of(agent_id, None)
         now = now_ms()
         raw = b'{"role":"user","content":"%b","timestamp":"2026-11-23T12:00:00.000Z"}' % (b"x" * 90)
         for start in range(0, count, 1000):
@@ -74,12 +75,14 @@ class Workplace:
                     "schemaVersion": 1,
                     "revision": "0123456789abcdef",
                     "messageBytes": messages * len(stored),
+                    **({"agentId": agent_id} if agent_id else {}),
                 }
                 pipeline.hset(record, mapping=fields)
                 pipeline.rpush(message_list, *[stored] * messages)
                 scores = (now + number, now + number, messages)
-                for key, score in zip(keys.INDEX_KEYS, scores, strict=True):
-                    pipeline.zadd(key, {conversation_id: score})
+                for one in lists:
+                    for key, score in zip(one, scores, strict=True):
+                        pipeline.zadd(key, {conversation_id: score})
             pipeline.execute()
 
 

@@ -28,15 +28,17 @@ export interface AgentMessageRequest {
 export interface AgentConversation {
   conversationId: string;
   messages: AgentMessage[];
+  messageCount: number;
   createdAt: string;
   lastAccessedAt: string;
   agentId?: string;
+  userId?: string;
   metadata?: Record<string, unknown>;
 }
 
 export interface AgentConversationList {
   conversations: AgentConversation[];
-  pagination: { total: number; limit: number; offset: number; hasMore: boolean };
+  pagination: { total: number; limit: number; offset: number; hasMore: boolean; next?: string };
 }
 
 export interface AgentConversationCreated {

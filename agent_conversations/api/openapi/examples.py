@@ -30,9 +30,11 @@ TOOL_MESSAGE: dict[str, Any] = {
 CONVERSATION: dict[str, Any] = {
     "conversationId": EXAMPLE_ID,
     "messages": [USER_MESSAGE, TOOL_MESSAGE],
+    "messageCount": 2,
     "createdAt": "2026-11-23T08:52:53.269Z",
     "lastAccessedAt": "2026-11-23T08:53:03.120Z",
     "agentId": "agent_7101k5zvyjhmfg983brhmhkd98n6",
+    "userId": "user_42",
     "metadata": {"title": "Today", "tags": []},
 }
 

@@ -49,7 +49,13 @@ class AgentConversationViewSet(ApiViewSet):
         responses={200: AgentConversationList},
         example={
             "conversations": [CONVERSATION],
-            "pagination": {"total": 1, "limit": 50, "offset": 0, "hasMore": False},
+            "pagination": {
+                "total": 81,
+                "limit": 50,
+                "offset": 0,
+                "hasMore": True,
+                "next": f"1795423973269.{EXAMPLE_ID}.4be1d07c92fa",
+            },
         },
         query=ConversationListQuery,
         invalid=("limit", "limit must be a positive integer"),
@@ -61,8 +67,9 @@ class AgentConversationViewSet(ApiViewSet):
         pagination = Pagination(
             total=page.total,
             limit=query.limit,
-            offset=query.offset,
-            has_more=query.offset + query.limit < page.total,
+            offset=page.offset,
+            has_more=page.next is not None,
+            next=page.next,
         )
         listed = [encode(conversation) for conversation in page.conversations]
         return respond(request, AgentConversationList(conversations=listed, pagination=pagination))
@@ -124,7 +131,7 @@ class AgentConversationViewSet(ApiViewSet):
     @operation(
         "updateAgentConversation",
         tag="conversations",
-        summary="Replace or remove a conversation's agent id or metadata",
+        summary="Replace or remove a conversation's agent id, user id or metadata",
         responses={200: AgentConversation},
         example=CONVERSATION,
         request=ConversationChanges,

@@ -10,8 +10,8 @@
 -- ARGV[2]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
 --
--- Returns { 'deleted' }, { 'missing' } if there was no record, or { 'stale' } if it has another
--- revision.
+-- Returns { 'deleted', agentId, userId, JSON } with that of a legacy record, whose ids are in there;
+-- { 'missing' } if there was no record, or { 'stale' } if it has another revision.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -30,5 +30,12 @@ if existed and allowed ~= '*' then
     return { 'stale' }
   end
 end
+if not existed then
+  delete_all()
+  return { 'missing' }
+end
+-- An error, where the record is of another type, is a table without the values.
+local ids = redis.pcall('HMGET', record_key, 'agentId', 'userId')
+local legacy = redis.pcall('GET', record_key)
 delete_all()
-return { existed and 'deleted' or 'missing' }
+return { 'deleted', ids[1] or false, ids[2] or false, type(legacy) == 'string' and legacy }

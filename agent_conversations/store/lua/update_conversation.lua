@@ -15,8 +15,8 @@
 -- ARGV[7..]  changes          bytes  the names of the fields to remove, then field, value, field,
 --                                    value … to set
 --
--- Returns { 'updated', fields, messages }; { 'stale' } if the record has another revision; or a
--- conflict (see includes/find_conflict.lua).
+-- Returns { 'updated', fields, messages, agentId before, userId before }; { 'stale' } if the record
+-- has another revision; or a conflict (see includes/find_conflict.lua).
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -31,6 +31,7 @@ local changes = { unpack(ARGV, 7) }
 
 --- @include "find_conflict"
 --- @include "is_among"
+--- @include "remove_from"
 --- @include "touch"
 --- @include "read_all"
 
@@ -44,6 +45,8 @@ local is_allowed = allowed == '*' or is_among(allowed, stored_revision)
 if not is_allowed and stored_revision ~= revision then
   return { 'stale' }
 end
+local ids_before = redis.call('HMGET', record_key, 'agentId', 'userId')
+local lists_before = owner_lists()
 local removed = tonumber(removed_count)
 if removed > 0 then
   redis.call('HDEL', record_key, unpack(changes, 1, removed))
@@ -52,5 +55,8 @@ if #changes > removed then
   redis.call('HSET', record_key, unpack(changes, removed + 1))
 end
 redis.call('HSET', record_key, 'revision', revision)
+remove_from(lists_before) -- touch puts it into those of today's owners
 touch(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
-return read_all('updated')
+local reply = read_all('updated')
+reply[4], reply[5] = ids_before[1], ids_before[2]
+return reply

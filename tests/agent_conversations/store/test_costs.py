@@ -150,3 +150,24 @@ def test_traffic_of_an_append_does_not_grow_with_the_conversation(
 
     # The figures of INFO itself, which both count, vary by some digits.
     assert abs(long - short) < 200
+
+
+def test_traffic_of_a_list_does_not_grow_with_the_conversations(
+    repositories: tuple[ConversationRepository, SessionRepository], real_redis: Redis
+) -> None:
+    conversations, _ = repositories
+    conversations.create(new("c-2"))
+    for _ in range(60):
+        conversations.append_message("c-2", said("x" * 100))
+
+    def received() -> int:
+        before = real_redis.info("stats")
+        assert len(conversations.list().conversations) == 2
+        after = real_redis.info("stats")
+        return int(after["total_net_output_bytes"] - before["total_net_output_bytes"])
+
+    short = received()
+    for _ in range(1_000):
+        conversations.append_message("c-2", said("x" * 100))
+
+    assert abs(received() - short) < 200

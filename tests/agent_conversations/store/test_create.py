@@ -39,6 +39,7 @@ def test_created_conversation_is_returned_with_every_field(
         assert json_codec.decode(found.to_json()) == {
             "conversationId": "mine",
             "messages": [],
+            "messageCount": 0,
             "createdAt": now,
             "lastAccessedAt": found.last_accessed_at,
             "agentId": "a1",
@@ -57,6 +58,7 @@ def test_conversation_without_optional_fields_omits_them(
     assert set(json_codec.decode(found.to_json())) == {
         "conversationId",
         "messages",
+        "messageCount",
         "createdAt",
         "lastAccessedAt",
     }

@@ -30,6 +30,22 @@ def test_index_keys_are_the_documented_ones() -> None:
     assert fields == keys.INDEX_KEYS
 
 
+def test_index_keys_of_owners_are_the_documented_ones() -> None:
+    start = "{elevenlabs:conversations}"
+
+    assert keys.index_keys("a", None)[0] == f"{start}:agentId:a:createdAt"
+    assert keys.index_keys(None, "u")[1] == f"{start}:userId:u:lastAccessedAt"
+    assert keys.index_keys("ä", "u")[2] == f"{start}:both:2:ä:u:messageCount"
+    assert keys.index_keys(None, None) == keys.INDEX_KEYS
+
+
+def test_ids_with_colons_have_keys_of_their_own() -> None:
+    ids = [None, "a", "b", "a:b", "a:userId:b", "b:createdAt", "1:a"]
+    built = [key for one in ids for other in ids for key in keys.index_keys(one, other)]
+
+    assert len(set(built)) == len(built)
+
+
 @pytest.mark.parametrize("conversation_id", IDS)
 def test_keys_of_a_conversation_share_one_slot(
     conversation_id: str,
@@ -40,7 +56,7 @@ def test_keys_of_a_conversation_share_one_slot(
 
 
 def test_index_keys_share_one_slot() -> None:
-    listed = [*keys.INDEX_KEYS, keys.idempotency_key("digest")]
+    listed = [*keys.INDEX_KEYS, *keys.index_keys("}{a", "{u}"), keys.idempotency_key("digest")]
 
     assert {key_slot(key.encode()) for key in listed} == {key_slot(b"elevenlabs:conversations")}
 

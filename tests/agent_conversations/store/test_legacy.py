@@ -64,6 +64,7 @@ def test_legacy_record_is_read_completely(
     assert json_codec.decode(found.to_json()) == {
         "conversationId": "older",
         "messages": CONVERTED_MESSAGES,
+        "messageCount": 3,
         "createdAt": "2025-01-01T00:00:00.000Z",
         "lastAccessedAt": found.last_accessed_at,
         "agentId": "a1",

@@ -36,7 +36,9 @@ MESSAGE_IDS = st.sampled_from(["m1", "m2", "m3"]) | st.none()
 CONTENTS = st.sampled_from(["Hello", "ü😀", '"},{"role":"user']) | st.text(
     st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5
 )
-AGENT_IDS = st.sampled_from(["a1", "a2"]) | st.none()
+# Ids whose colons could make the keys of two lists look alike.
+AGENT_IDS = st.sampled_from(["a", "a:userId:u", "ü\0%*"]) | st.none()
+USER_IDS = st.sampled_from(["u", "userId:u", "u:createdAt"]) | st.none()
 METADATA: st.SearchStrategy[dict[str, Any] | None] = (
     st.none()
     | st.just({})
@@ -52,6 +54,7 @@ class Expected:
     accessed_at: int
     requested: dict[str, Any]
     agent_id: str | None
+    user_id: str | None
     metadata: dict[str, Any] | None
     messages: list[dict[str, Any]] = field(default_factory=list)
     revision: str = ""
@@ -77,12 +80,14 @@ class Life(RuleBasedStateMachine):
     def time_passes(self, milliseconds: int) -> None:
         self._clock.shift(milliseconds / 1000)
 
-    @rule(conversation_id=IDS, agent_id=AGENT_IDS, metadata=METADATA)
-    def create(
-        self, conversation_id: str, agent_id: str | None, metadata: dict[str, Any] | None
-    ) -> None:
-        new = NewConversation(conversation_id=conversation_id, agent_id=agent_id, metadata=metadata)
-        requested = {"agent_id": agent_id, "metadata": metadata}
+    @rule(
+        conversation_id=IDS,
+        requested=st.fixed_dictionaries(
+            {"agent_id": AGENT_IDS, "user_id": USER_IDS, "metadata": METADATA}
+        ),
+    )
+    def create(self, conversation_id: str, requested: dict[str, Any]) -> None:
+        new = NewConversation(conversation_id=conversation_id, **requested)
         there = self.expected.get(conversation_id)
         if there is not None and there.requested != requested:
             with pytest.raises(ConversationExistsError):
@@ -93,7 +98,7 @@ class Life(RuleBasedStateMachine):
         assert created.replayed == (there is not None)
         if there is None:
             now = self._written_time(conversation_id, "createdAt", since)
-            there = Expected(now, now, requested, agent_id, metadata)
+            there = Expected(now, now, requested, **requested)
             there.revision = created.conversation.revision
             self.expected[conversation_id] = there
         self._compare(conversation_id, created.conversation)
@@ -140,7 +145,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(
         conversation_id=IDS,
-        fields=st.fixed_dictionaries({}, optional={"agent_id": AGENT_IDS, "metadata": METADATA}),
+        fields=st.fixed_dictionaries(
+            {}, optional={"agent_id": AGENT_IDS, "user_id": USER_IDS, "metadata": METADATA}
+        ),
         condition=st.sampled_from(["none", "current", "outdated"]),
     )
     def update(self, conversation_id: str, fields: dict[str, Any], condition: str) -> None:
@@ -158,6 +165,7 @@ class Life(RuleBasedStateMachine):
         since = server_ms(self.redis)
         changed = self.conversations.update(conversation_id, changes, if_revision=allowed)
         there.agent_id = fields.get("agent_id", there.agent_id)
+        there.user_id = fields.get("user_id", there.user_id)
         there.metadata = fields.get("metadata", there.metadata)
         there.accessed_at = self._written_time(conversation_id, "lastAccessedAt", since)
         assert changed.revision != there.revision
@@ -216,29 +224,71 @@ class Life(RuleBasedStateMachine):
         sort_by=st.sampled_from(get_args(SortBy)),
         sort_order=st.sampled_from(get_args(SortOrder)),
         limit=st.integers(min_value=1, max_value=3),
+        message_limit=st.integers(min_value=0, max_value=2),
+        agent_id=AGENT_IDS,
+        user_id=USER_IDS,
+        ends=st.tuples(st.integers(0, 3) | st.none(), st.integers(0, 3) | st.none()),
+        by_cursor=st.booleans(),
     )
-    def list_all(self, sort_by: SortBy, sort_order: SortOrder, limit: int) -> None:
-        found: list[StoredConversation] = []
-        for offset in range(0, len(self.expected) + 1, limit):
-            page = self.conversations.list(
-                limit=limit, offset=offset, sort_by=sort_by, sort_order=sort_order
-            )
-            assert page.total == len(self.expected)
-            found += page.conversations
-
-        def value(conversation_id: str) -> tuple[int, str]:
-            one = self.expected[conversation_id]
+    def list_some(
+        self,
+        *,
+        sort_by: SortBy,
+        sort_order: SortOrder,
+        limit: int,
+        message_limit: int,
+        agent_id: str | None,
+        user_id: str | None,
+        ends: tuple[int | None, int | None],
+        by_cursor: bool,
+    ) -> None:
+        def value(one: Expected) -> int:
             values = {
                 "createdAt": one.created_at,
                 "lastAccessedAt": one.accessed_at,
                 "messageCount": len(one.messages),
             }
-            return values[sort_by], conversation_id
+            return values[sort_by]
 
-        in_order = sorted(self.expected, key=value, reverse=sort_order == "desc")
+        values = sorted(map(value, self.expected.values()))
+        lowest, highest = (
+            None if end is None or not values else values[min(end, len(values) - 1)] for end in ends
+        )
+        wanted = {
+            name: value(one)
+            for name, one in self.expected.items()
+            if agent_id in (None, one.agent_id)
+            and user_id in (None, one.user_id)
+            and (lowest is None or value(one) >= lowest)
+            and (highest is None or value(one) <= highest)
+        }
+        in_order = sorted(
+            wanted, key=lambda name: (wanted[name], name), reverse=sort_order == "desc"
+        )
+        found: list[StoredConversation] = []
+        cursor = None
+        for offset in range(0, len(wanted) + 1, limit):
+            page = self.conversations.list(
+                limit=limit,
+                offset=0 if by_cursor else offset,
+                cursor=cursor,
+                message_limit=message_limit,
+                sort_by=sort_by,
+                sort_order=sort_order,
+                agent_id=agent_id,
+                user_id=user_id,
+                lowest=lowest,
+                highest=highest,
+            )
+            assert (page.total, page.offset) == (len(wanted), offset)
+            found += page.conversations
+            assert (page.next is not None) == (len(found) < len(wanted))
+            cursor = page.next if by_cursor else None
+            if by_cursor and cursor is None:
+                break
         assert [one.conversation_id for one in found] == in_order
         for one in found:
-            self._compare(one.conversation_id, one)
+            self._compare(one.conversation_id, one, message_limit)
 
     @invariant()
     def no_key_is_left_over(self) -> None:
@@ -246,8 +296,8 @@ class Life(RuleBasedStateMachine):
         for conversation_id, there in self.expected.items():
             main, *others = keys.record_keys(conversation_id)
             wanted |= {main, *(others if there.messages else [])}
-        if self.expected:
-            wanted |= set(keys.INDEX_KEYS)
+            for one in keys.lists_of(there.agent_id, there.user_id):
+                wanted |= set(one)
         assert {key.decode() for key in self.redis.scan_iter()} == wanted
 
     def _written_time(self, conversation_id: str, field: str, since: int) -> int:
@@ -256,15 +306,19 @@ class Life(RuleBasedStateMachine):
         assert since <= written <= server_ms(self.redis)
         return written
 
-    def _compare(self, conversation_id: str, found: StoredConversation) -> None:
+    def _compare(
+        self, conversation_id: str, found: StoredConversation, message_limit: int | None = None
+    ) -> None:
         there = self.expected[conversation_id]
         assert found.conversation_id == conversation_id
         assert found.created_at_ms == there.created_at
         assert found.last_accessed_at_ms == there.accessed_at
-        assert found.agent_id == there.agent_id
+        assert (found.agent_id, found.user_id) == (there.agent_id, there.user_id)
         assert found.metadata == there.metadata
         assert list(found.metadata or {}) == list(there.metadata or {})
-        assert [message.to_wire() for message in found.messages] == there.messages
+        older = 0 if message_limit is None else max(0, len(there.messages) - message_limit)
+        assert [message.to_wire() for message in found.messages] == there.messages[older:]
+        assert found.message_count == len(there.messages)
         if there.revision:
             assert found.revision == there.revision
 

@@ -18,6 +18,7 @@ FULL = StoredConversation(
     request_digest="d" * 32,
     message_bytes=0,
     agent_id="a-1",
+    user_id="u-1",
     metadata_json=b'{"n":12345678901234567,"l":[]}',
 )
 

@@ -1,9 +1,11 @@
 -- delete_all()
--- Deletes the record, the messages and the index entry of the conversation.
+-- Deletes the record, the messages and the index entries of the conversation.
 -- Uses: record_key messages_key message_ids_key index_keys conversation_id
+--- @include "owner_lists"
+--- @include "remove_from"
+
 local function delete_all()
+  local lists = owner_lists()
   redis.call('UNLINK', record_key, messages_key, message_ids_key)
-  for _, index_key in ipairs(index_keys) do
-    redis.call('ZREM', index_key, conversation_id)
-  end
+  remove_from({ index_keys, unpack(lists) })
 end

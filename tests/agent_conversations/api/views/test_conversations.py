@@ -42,6 +42,7 @@ def test_conversation_created_without_a_body_has_only_the_required_fields(
         "conversation": {
             "conversationId": conversation_id,
             "messages": [],
+            "messageCount": 0,
             "createdAt": created_at,
             "lastAccessedAt": created_at,
         },
@@ -76,6 +77,7 @@ def test_null_field_of_a_new_conversation_counts_as_absent(api: Api, field: str)
     assert set(response.json()["conversation"]) == {
         "conversationId",
         "messages",
+        "messageCount",
         "createdAt",
         "lastAccessedAt",
     }

@@ -1,0 +1,47 @@
+-- Purpose: read a conversation with its newest messages only; not an access.
+--
+-- KEYS[1]  record_key     hash   the record
+-- KEYS[2]  messages_key   list   the messages, one JSON object each
+-- ARGV[1]  message_limit  count  of the messages wanted
+-- ARGV[2]  max_bytes      count  of the bytes that they may have; where they have more, fewer come
+--
+-- Returns { 'read', fields, count of all messages, newest messages in order }; { 'missing' } if there
+-- is no record; { 'legacy' } if it is a string; { 'corrupt' } if a key has another type.
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_limit = ARGV[1]
+local max_bytes = ARGV[2]
+
+local kind = redis.call('TYPE', record_key).ok
+if kind ~= 'hash' then
+  return { ({ none = 'missing', string = 'legacy' })[kind] or 'corrupt' }
+end
+local count = redis.pcall('LLEN', messages_key)
+if type(count) == 'table' then
+  return { 'corrupt' }
+end
+local fields = redis.call('HGETALL', record_key)
+local wanted = math.min(tonumber(message_limit), count)
+if wanted == 0 then
+  return { 'read', fields, count, {} }
+end
+local left = tonumber(max_bytes)
+local message_bytes = tonumber(redis.call('HGET', record_key, 'messageBytes'))
+if message_bytes and message_bytes <= left then
+  return { 'read', fields, count, redis.call('LRANGE', messages_key, -wanted, -1) }
+end
+-- One by one from the end, so that no more is read than may come along, but for one message.
+local newest_first = {}
+for position = 1, wanted do
+  local message = redis.call('LINDEX', messages_key, -position)
+  left = left - #message
+  if left < 0 then
+    break
+  end
+  newest_first[position] = message
+end
+local messages = {}
+for position = #newest_first, 1, -1 do
+  messages[#messages + 1] = newest_first[position]
+end
+return { 'read', fields, count, messages }
