@@ -31,15 +31,20 @@ class MessageConflictError(StoreError):
         )
 
 
+class MessageNotFoundError(StoreError):
+    def __init__(self) -> None:
+        super().__init__("The conversation has no message with this messageId")
+
+
 class ConversationFullError(StoreError):
-    def __init__(self, max_messages: int) -> None:
-        super().__init__(
-            f"The conversation is full: the most messages it may have is {max_messages}"
-        )
+    """``unit`` is ``messages`` or ``bytes``, of which a conversation has ``most`` at most."""
+
+    def __init__(self, unit: str, most: int) -> None:
+        super().__init__(f"The conversation is full: the most {unit} it may have is {most}")
 
 
 class PreconditionFailedError(StoreError):
-    """The conversation changed since the client read the ETag that it sent."""
+    """What ``If-Match`` is about changed since the client read the ETag that it sent."""
 
     def __init__(self) -> None:
-        super().__init__("The conversation has changed since it was read: read it again")
+        super().__init__("It has changed since the ETag in If-Match was read: read it again")

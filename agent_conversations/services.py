@@ -29,6 +29,7 @@ def conversations() -> ConversationRepository:
         store(),
         retention_seconds=settings.CONVERSATION_RETENTION_SECONDS or None,
         max_messages=settings.CONVERSATION_MAX_MESSAGES,
+        max_bytes=settings.CONVERSATION_MAX_BYTES,
     )
 
 

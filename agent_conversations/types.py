@@ -6,19 +6,37 @@ record, in ``store/records.py``.
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from sessions_store.wire.clock import ms_from_iso
-from sessions_store.wire.fields import BoundedObject, ConversationId, Identifier, Text, Timestamp
+from sessions_store.wire.fields import (
+    BoundedObject,
+    ConversationId,
+    Identifier,
+    Seconds,
+    Text,
+    Timestamp,
+)
 from sessions_store.wire.model import STORED, Encoded, WireModel
 
 Role = Literal["user", "assistant", "system", "tool"]
 Source = Literal["voice", "text", "user_input", "agent_response", "tool_output", "system_event"]
 Status = Literal["pending", "completed", "failed"]
+RoleInRequest = Literal["user", "assistant", "system", "tool", "agent"]
 SortBy = Literal["createdAt", "lastAccessedAt", "messageCount"]
 SortOrder = Literal["asc", "desc"]
 
+
+CONTENT_RULE = "must not be empty, except for the roles tool and assistant"
+MAX_MESSAGES_AT_ONCE = 100
 
 # --- Messages and conversations -------------------------------------------------------------------
 
@@ -29,9 +47,21 @@ class AgentMessage(WireModel):
     # The repository fills these in before a message is stored.
     always_in_responses: ClassVar[frozenset[str]] = frozenset({"timestamp", "messageId"})
 
-    role: Role
-    content: Text
-    """Empty only for the role ``tool``."""
+    role: Annotated[
+        Role,
+        BeforeValidator(
+            lambda role: "assistant" if role == "agent" else role,
+            json_schema_input_type=RoleInRequest,
+        ),
+    ]
+    """``agent``, as ElevenLabs' transcripts have it, is the ``assistant``."""
+    content: Annotated[
+        Text,
+        BeforeValidator(
+            lambda content: "" if content is None else content, json_schema_input_type=Text | None
+        ),
+    ]
+    """Empty only for the roles ``tool`` and ``assistant``, whose turn may be cut off at once."""
     timestamp: Timestamp | None = None
     source: Source | None = None
     message_id: Identifier | None = None
@@ -39,14 +69,20 @@ class AgentMessage(WireModel):
     tool_args: BoundedObject | None = None
     tool_output: Text | None = None
     status: Status | None = None
+    tool_call_id: Identifier | None = None
+    """Links a call of a tool and its result."""
+    interrupted: StrictBool | None = None
+    """The user cut this turn off."""
+    original_content: Text | None = None
+    """What was generated, where ``content`` is only what was heard."""
+    time_in_call_secs: Seconds | None = None
 
     @field_validator("content")
     @classmethod
-    def _content_unless_tool(cls, content: str, info: ValidationInfo) -> str:
-        if not content and info.data.get("role") != "tool" and info.context is not STORED:
-            raise PydanticCustomError(
-                "content_empty", "content must not be empty, except for the role tool"
-            )
+    def _content_of_a_person(cls, content: str, info: ValidationInfo) -> str:
+        may_be_empty = info.data.get("role") in ("tool", "assistant") or info.context is STORED
+        if not content and not may_be_empty:
+            raise PydanticCustomError("content_empty", CONTENT_RULE)
         return content
 
 
@@ -86,6 +122,18 @@ class ConversationChanges(WireModel):
     def given(self) -> list[str]:
         """Return the JSON names of the fields that the request had, ``null`` ones included."""
         return [alias for name, alias in self._wire_names if name in self.model_fields_set]
+
+
+class AgentMessagesRequest(WireModel):
+    """The body of ``POST /{conversationId}/messages``."""
+
+    messages: Annotated[list[AgentMessage], Field(min_length=1, max_length=MAX_MESSAGES_AT_ONCE)]
+
+
+class MessageId(WireModel):
+    """That of a path, under which a message is put."""
+
+    message_id: Identifier
 
 
 def _integer(sentence: str, minimum: int, maximum: int | None, too_large: str = "") -> Any:
@@ -242,6 +290,23 @@ class AgentMessageAdded(WireModel):
     message: str
     message_id: str
     message_count: int
+
+
+class AgentMessageResult(WireModel):
+    """``replayed``: an earlier request with the same ``messageId`` has added the message."""
+
+    message_id: str
+    replayed: bool
+
+
+class AgentMessagesAdded(WireModel):
+    """``messages`` are in the order in which they were sent."""
+
+    success: Literal[True] = True
+    conversation_id: ConversationId
+    message: str
+    message_count: int
+    messages: list[AgentMessageResult]
 
 
 class AgentMessagePage(WireModel):

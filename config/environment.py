@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agent_conversations.store.repository import DEFAULT_MAX_MESSAGES
+from agent_conversations.store.repository import DEFAULT_MAX_BYTES, DEFAULT_MAX_MESSAGES
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
 from sessions_store.redis.client import StoreClient
@@ -262,6 +262,11 @@ class Environment(BaseSettings):
         ge=0,
         le=10**10,
         description="after the last access; `0`: for ever; see `reindex`",
+    )
+    conversation_max_bytes: int = Field(
+        default=DEFAULT_MAX_BYTES,
+        ge=1,
+        description="of a conversation's messages; more are a 409 `conversation_full`",
     )
     conversation_max_messages: int = Field(
         default=DEFAULT_MAX_MESSAGES,

@@ -26,6 +26,7 @@ SESSION_RATE = ENVIRONMENT.session_rate
 SESSION_ENCRYPTION_KEYS = ENVIRONMENT.session_encryption_keys
 CONVERSATION_RETENTION_SECONDS = ENVIRONMENT.conversation_retention_seconds
 CONVERSATION_MAX_MESSAGES = ENVIRONMENT.conversation_max_messages
+CONVERSATION_MAX_BYTES = ENVIRONMENT.conversation_max_bytes
 # Two threads stay free for what needs no Redis, such as /health/live, while Redis hangs.
 REDIS_MAX_WAITING = max(1, ENVIRONMENT.threads - 2)
 REDIS_URL = ENVIRONMENT.redis_url or server_url(ENVIRONMENT.data_dir)

@@ -56,7 +56,12 @@ def test_every_route_is_in_the_table_of_routes() -> None:
     documented = {tuple(row[0].strip("`").split()) for row in rows_of(README, "Routes")}
 
     assert documented == {
-        (method, path.removeprefix(PREFIX).replace("c-1", "{conversationId}"))
+        (
+            method,
+            path.removeprefix(PREFIX)
+            .replace("c-1", "{conversationId}")
+            .replace("m-1", "{messageId}"),
+        )
         for method, path in ROUTES
     }
 

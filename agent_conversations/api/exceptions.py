@@ -23,6 +23,7 @@ from agent_conversations.errors import (
     ConversationFullError,
     ConversationNotFoundError,
     MessageConflictError,
+    MessageNotFoundError,
     PreconditionFailedError,
     SessionNotFoundError,
 )
@@ -74,6 +75,7 @@ ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
     # The store's
     InvalidRequestError: ErrorResponse(400, "invalid_request"),
     ConversationNotFoundError: ErrorResponse(404, "conversation_not_found"),
+    MessageNotFoundError: ErrorResponse(404, "message_not_found"),
     SessionNotFoundError: ErrorResponse(404, "session_not_found"),
     ConversationExistsError: ErrorResponse(409, "conversation_exists"),
     MessageConflictError: ErrorResponse(409, "message_conflict"),

@@ -22,8 +22,8 @@ def _describe(
 
 
 LOCATION = _describe("Location", "The path of the conversation.", 200, 201)
-ETAG = _describe("ETag", "Changes with every change of the conversation's content.", 200)
-IF_MATCH = _describe("If-Match", "Only if the conversation's ETag is this one still; else 412.")
+ETAG = _describe("ETag", "Changes with every change of the content.", 200, 201)
+IF_MATCH = _describe("If-Match", "Only if the ETag is this one still, or its weak form; else 412.")
 IDEMPOTENCY = (
     _describe(
         "Idempotency-Key",
@@ -52,17 +52,20 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def if_match(request: Request) -> list[str] | None:
-    """Return the revisions that ``If-Match`` allows; ``None`` for any (RFC 9110, 13.1.1).
+    """Return the tags that ``If-Match`` allows (RFC 9110, 13.1.1), ``*`` for any, ``None`` without.
 
     Raises:
         InvalidRequestError: neither ``*`` nor a list of quoted ETags.
     """
     header = request.META.get("HTTP_IF_MATCH")
-    if header is None or header.strip() == "*":
+    if header is None:
         return None
+    if header.strip() == "*":
+        return ["*"]
     tags = parse_etags(header)
     if not tags:
         sentence = 'If-Match must be * or quoted ETags, such as "9f2c41d07be3a510"'
         raise InvalidRequestError(sentence, {"If-Match": [sentence]})
-    # A weak tag never matches: the comparison is the strong one.
-    return [tag.strip('"') for tag in tags if not tag.startswith("W/")]
+    # The comparison should be the strong one, but compressing proxies weaken the tags they pass.
+    allowed = (tag.removeprefix("W/").strip('"') for tag in tags)
+    return [tag for tag in allowed if tag != "*"]  # a quoted one is a tag, and not ours

@@ -210,6 +210,14 @@ def attributes_of(source: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def corrupt(conversation_id: str, *counts: int) -> CorruptRecordError:
+    """Return the error; ``counts``, where they are wrong, are of the messages and of their ids."""
+    if not counts:
+        return CorruptRecordError("conversation", conversation_id)
+    reason = "has {} messages, but {} message ids" if any(counts) else "has lost its messages"
+    return CorruptRecordError("conversation", conversation_id, reason.format(*counts))
+
+
 def decode_conversation(
     conversation_id: str,
     record: Mapping[bytes, bytes],

@@ -7,13 +7,14 @@ It needs only a Redis client::
 """
 
 import hashlib
+import itertools
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent_conversations.errors import (
     ConversationExistsError,
-    ConversationFullError,
     ConversationNotFoundError,
     MessageConflictError,
 )
@@ -37,6 +38,9 @@ from sessions_store.wire.fields import check_conversation_id
 from sessions_store.wire.model import SCHEMA_VERSION
 
 DEFAULT_MAX_MESSAGES = 100_000
+DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+MOST_ATTEMPTS = 3
+"""Attempts to append messages some of which are stored, while others replace the stored ones."""
 IDEMPOTENCY_SECONDS = 24 * 3600
 """How long the ``Idempotency-Key`` of a creation is remembered."""
 
@@ -56,6 +60,30 @@ class Appended:
     message_id: str
     message_count: int
     replayed: bool
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """A message as it is stored. ``tag`` changes with its content: the ETag."""
+
+    conversation_id: str
+    message_json: bytes
+
+    @property
+    def message(self) -> AgentMessage:
+        return records.decode_message(self.conversation_id, self.message_json)
+
+    @property
+    def tag(self) -> str:
+        # put_message.lua computes it too.
+        return hashlib.sha1(self.message_json, usedforsecurity=False).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PutMessage(StoredMessage):
+    """``appended``: no message had the id."""
+
+    appended: bool
 
 
 @dataclass(frozen=True)
@@ -93,6 +121,7 @@ class ConversationRepository:
         retention_seconds: how long a conversation is kept after its last access; ``None`` keeps it
             for ever.
         max_messages: the most messages that one conversation may have.
+        max_bytes: the most bytes that they may have together, as they are stored.
         index_in_same_step: whether the index is on the same server as the conversations, so that
             one script can write both. On a Redis Cluster it is not: the index then follows in a
             second step.
@@ -109,11 +138,12 @@ class ConversationRepository:
         *,
         retention_seconds: int | None = None,
         max_messages: int = DEFAULT_MAX_MESSAGES,
+        max_bytes: int = DEFAULT_MAX_BYTES,
         index_in_same_step: bool = True,
     ) -> None:
         retention_ms = (retention_seconds or 0) * 1000
         self._store = store
-        self._max_messages = max_messages
+        self._limits = {"max_messages": max_messages, "max_bytes": max_bytes}
         self._index = ConversationIndex(
             store, retention_ms=retention_ms, in_same_step=index_in_same_step
         )
@@ -179,38 +209,120 @@ class ConversationRepository:
 
         Raises:
             MessageConflictError: another message, with other content, has the id.
-            ConversationFullError: the conversation has its most messages.
+            ConversationFullError: the conversation has its most messages, or bytes.
         """
-        now = now_ms()
-        message_id = message.message_id or idempotency_key or _new_id("msg", now)
-        wire = message.to_wire()
-        wire["timestamp"] = message.timestamp or iso_from_ms(now)
-        wire["source"] = message.source or "text"
-        wire["messageId"] = message_id
-        revision = new_revision()
-        status, *reply = self._scripts.run(
-            "append_message",
+        return self._append(conversation_id, [(message.message_id or idempotency_key, message)])[0]
+
+    def append_messages(
+        self,
+        conversation_id: str,
+        messages: Sequence[AgentMessage],
+        *,
+        idempotency_key: str | None = None,
+    ) -> Sequence[Appended]:
+        """Append 1 to 100 messages in their order, each once, all of them or none.
+
+        An id is found as by ``append_message``; that of an ``idempotency_key`` is followed by ``-``
+        and the message's number, from 0. One round trip, and one more if some of the messages are
+        stored already, in another form (another timestamp, another order of keys), and others not.
+
+        Raises:
+            MessageConflictError: another message, with other content, has the id of one of them.
+            ConversationFullError: the conversation would have more than its most messages, or
+                bytes.
+        """
+        key = idempotency_key
+        return self._append(
             conversation_id,
-            message_id=message_id,
-            message_json=json_codec.encode(wire),
-            revision=revision,
-            max_messages=self._max_messages,
+            [
+                (message.message_id or (key and f"{key}-{number}"), message)
+                for number, message in enumerate(messages)
+            ],
         )
-        if status == b"full":
-            raise ConversationFullError(self._max_messages)
-        scores = _scores(*reply[:3])
-        self._index.update(conversation_id, scores)
-        if status == b"appended":
-            return Appended(message_id, scores.message_count, replayed=False)
-        stored_json, stored_revision = reply[3:]
-        stored = records.decode_message(conversation_id, stored_json).to_wire()
-        if message.timestamp is None:
-            wire["timestamp"] = stored["timestamp"]
-        if json_codec.canonical(stored) != json_codec.canonical(wire):
+
+    def _append(
+        self, conversation_id: str, messages: Sequence[tuple[str | None, AgentMessage]]
+    ) -> Sequence[Appended]:
+        now = now_ms()
+        revision = new_revision()
+        given: dict[str, bytes] = {}
+        is_first: list[tuple[str, bool]] = []
+        for handle, message in messages:
+            message_id = handle or _new_id("msg", now)
+            message_json = json_codec.encode(_complete(message, message_id, now))
+            first = given.setdefault(message_id, message_json)
+            _check_repetition(conversation_id, message_json, first)
+            is_first.append((message_id, first is message_json))
+        ids = list(given)
+        for _ in range(MOST_ATTEMPTS):
+            status, *scores, stored_revision, known = self._scripts.run(
+                "append_messages",
+                conversation_id,
+                revision=revision,
+                given=list(itertools.chain.from_iterable(given.items())),
+                **self._limits,
+            )
+            stored = {ids[number]: raw for number, raw in zip(known[::2], known[1::2], strict=True)}
+            for message_id, message_json in stored.items():
+                _check_repetition(conversation_id, given[message_id], message_json)
+            if status != b"different":
+                break
+            given |= stored
+        else:
             raise MessageConflictError
-        # A message whose reply was lost, and that was sent again, finds its own revision.
-        replayed = stored_revision != revision.encode()
-        return Appended(message_id, scores.message_count, replayed)
+        count = _scores(*scores)
+        self._index.update(conversation_id, count)
+        # Messages whose reply was lost, and that were sent again, find their own revision.
+        is_own = status == b"repeated" and stored_revision == revision.encode()
+        replayed = set() if is_own else stored.keys()
+        return [
+            Appended(message_id, count.message_count, not first or message_id in replayed)
+            for message_id, first in is_first
+        ]
+
+    def put_message(
+        self,
+        conversation_id: str,
+        message_id: str,
+        message: AgentMessage,
+        *,
+        if_tag: Sequence[str] | None = None,
+    ) -> PutMessage:
+        """Replace the message with ``message_id`` in its place, or append ``message``.
+
+        A missing ``timestamp`` stays what it was; otherwise what is missing is filled in as by
+        ``append_message``.
+
+        Raises:
+            PreconditionFailedError: there is no message with one of the tags ``if_tag``.
+            ConversationFullError: the conversation would have more than its most messages, or
+                bytes.
+        """
+        status, *scores, message_json = self._scripts.run(
+            "put_message",
+            conversation_id,
+            revision=new_revision(),
+            message_id=message_id,
+            message_json=json_codec.encode(_complete(message, message_id, now_ms())),
+            own_timestamp=message.timestamp or "",
+            allowed="" if if_tag is None else _allowed(if_tag),
+            **self._limits,
+        )
+        self._index.update(conversation_id, _scores(*scores))
+        return PutMessage(conversation_id, message_json, appended=status == b"appended")
+
+    def get_message(self, conversation_id: str, message_id: str) -> StoredMessage:
+        """Return a message; reading it sets the conversation's ``last_accessed_at`` to now.
+
+        Raises:
+            MessageNotFoundError: the conversation has no message with the id.
+        """
+        _, *scores, message_json = self._scripts.run(
+            "read_message", conversation_id, message_id=message_id
+        )
+        records.check_messages(conversation_id, [message_json])
+        self._index.update(conversation_id, _scores(*scores))
+        return StoredMessage(conversation_id, message_json)
 
     def list_messages(
         self,
@@ -392,6 +504,31 @@ def _new_id(prefix: str, now: int) -> str:
     return f"{prefix}-{now}-{secrets.token_hex(8)}"
 
 
+def _complete(message: AgentMessage, message_id: str, now: int) -> dict[str, Any]:
+    """Return a message as it is stored: with all that a request may leave out.
+
+    The timestamp is before ``toolArgs``, where put_message.lua looks for it first.
+    """
+    return {
+        "role": message.role,
+        "content": message.content,
+        "timestamp": message.timestamp or iso_from_ms(now),
+        "source": message.source or "text",
+        "messageId": message_id,
+        **message.to_wire(),
+    }
+
+
+def _check_repetition(conversation_id: str, given: bytes, stored: bytes) -> None:
+    """Raise ``MessageConflictError`` unless both are the same message but for the timestamp."""
+    if given == stored:
+        return
+    one, other = (records.decode_message(conversation_id, raw).to_wire() for raw in (given, stored))
+    other["timestamp"] = one["timestamp"]
+    if json_codec.canonical(one) != json_codec.canonical(other):
+        raise MessageConflictError
+
+
 def _scores(created_at_ms: bytes, last_accessed_at_ms: bytes, message_count: int) -> Scores:
     return Scores(int(created_at_ms), int(last_accessed_at_ms), message_count)
 
@@ -404,5 +541,7 @@ def _decode(
 
 
 def _allowed(revisions: Sequence[str] | None) -> str:
-    """Return the revisions as the scripts take them; one that cannot be ours matches none."""
-    return "*" if revisions is None else " ".join(filter(str.isalnum, revisions))
+    """Return revisions, or tags, as the scripts take them; one that cannot be ours matches none."""
+    if revisions is None or "*" in revisions:
+        return "*"
+    return " ".join(filter(str.isalnum, revisions)) or "-"

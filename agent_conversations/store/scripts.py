@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
-from agent_conversations.errors import ConversationNotFoundError, PreconditionFailedError
+from agent_conversations.errors import (
+    ConversationFullError,
+    ConversationNotFoundError,
+    MessageNotFoundError,
+    PreconditionFailedError,
+)
 from agent_conversations.store import keys, legacy, records
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
 from sessions_store.redis.client import ScriptCall, StoreClient
@@ -83,7 +88,11 @@ class ConversationScripts:
             case b"stale":
                 raise PreconditionFailedError
             case b"corrupt":
-                raise CorruptRecordError("conversation", conversation_id)
+                raise records.corrupt(conversation_id, *reply[1:])
+            case b"full":
+                raise ConversationFullError(reply[1].decode(), int(reply[2]))
+            case b"no_message":
+                raise MessageNotFoundError
             case b"newer":
                 raise UnsupportedRecordVersionError("conversation", conversation_id)
             case b"legacy":

@@ -1,9 +1,16 @@
 """The types of fields: ids, times, texts and clients' own objects, with their limits."""
 
+import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from sessions_store.errors import InvalidRequestError
@@ -64,6 +71,13 @@ def _as_bounded_object(value: dict[str, Any], info: ValidationInfo) -> dict[str,
     return value
 
 
+def _as_seconds(value: object) -> float:
+    """Return the number as it is: 5 does not become 5.0."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return value
+    raise PydanticCustomError("seconds", "must be a number that is not negative")
+
+
 ConversationId = Annotated[
     str,
     AfterValidator(_as_conversation_id),
@@ -82,6 +96,11 @@ UrlText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)]
 BoundedObject = Annotated[dict[str, Any], AfterValidator(_as_bounded_object)]
 """A client's own object, within ``MAX_OBJECT_BYTES`` as JSON and ``MAX_OBJECT_DEPTH`` levels; its
 keys are never changed."""
+
+
+Seconds = Annotated[
+    float, PlainValidator(_as_seconds), WithJsonSchema({"type": "number", "minimum": 0})
+]
 
 
 def stored_timestamp(value: object) -> str | None:

@@ -90,20 +90,30 @@ class Encoded(Generic[T]):
 _SENTENCES = {
     "missing": "{field} is required",
     "extra_forbidden": "{field} is not known here",
-    "model_type": "The body must be a JSON object",
+    "model_type": "{field} must be a JSON object",
     "string_type": "{field} must be a string",
     "string_unicode": "{field} must be valid Unicode text",
     "dict_type": "{field} must be an object",
+    "list_type": "{field} must be an array",
+    "bool_type": "{field} must be true or false",
+    "too_short": "{field} must have at least {min_length} items",
+    "too_long": "{field} must have at most {max_length} items",
     "literal_error": "{field} must be {expected}",
     "string_too_short": "{field} must not be empty",
     "string_too_long": "{field} must have at most {max_length} characters",
 }
 
 
+def _path(location: tuple[str | int, ...]) -> str:
+    """Return such as ``messages[3].role``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
+
+
 def _invalid_request(error: ValidationError) -> InvalidRequestError:
     details: dict[str, list[str]] = {}
     for item in error.errors(include_url=False, include_input=False):
-        field = str(item["loc"][0]) if item["loc"] else "body"
+        field = _path(item["loc"]) or "body"
         known = _SENTENCES.get(item["type"])
         sentence = item["msg"]
         if known:

@@ -59,8 +59,9 @@ def cases(place: Workplace) -> list[Case]:
     numbers = iter(range(10**9))
 
     script = partial(place.store.script, "agent_conversations.store")
-    read_script, append_script = script("read_conversation"), script("append_message")
-    create_script = script("create_conversation")
+    read_script, append_script = script("read_conversation"), script("append_messages")
+    create_script, put_script = script("create_conversation"), script("put_message")
+    limits = {"max_messages": 10**9, "max_bytes": 10**12}
 
     def common(conversation_id: str) -> dict[str, Any]:
         """Return what every script on a conversation is given."""
@@ -76,19 +77,32 @@ def cases(place: Workplace) -> list[Case]:
     def read(size: int) -> Action:
         return lambda: read_script(**common(f"bench-{size}"))
 
+    def stored_message(message_id: str) -> bytes:
+        wire = MESSAGE.to_wire() | {"messageId": message_id, "timestamp": iso_from_ms(now_ms())}
+        return json_codec.encode(wire)
+
     def append(size: int) -> Action:
         def call() -> object:
             message_id = f"msg-{place.name}-{next(numbers):013d}"
-            wire = MESSAGE.to_wire() | {"messageId": message_id, "timestamp": iso_from_ms(now_ms())}
             return append_script(
                 **common(f"bench-{size}"),
-                message_id=message_id,
-                message_json=json_codec.encode(wire),
+                **limits,
+                given=[message_id, stored_message(message_id)],
                 revision="0123456789abcdef",
-                max_messages=10**9,
             )
 
         return call
+
+    def put() -> object:
+        return put_script(
+            **common("bench-100"),
+            **limits,
+            message_id="put",
+            message_json=stored_message("put"),
+            own_timestamp="",
+            allowed="",
+            revision="0123456789abcdef",
+        )
 
     def create() -> object:
         fields = ("schemaVersion", 1, "revision", "0123456789abcdef", "requestDigest", "0" * 32)
@@ -155,6 +169,14 @@ def cases(place: Workplace) -> list[Case]:
             message,
             floor=append(1_000),
             plain=append_plain(1_000),
+        ),
+        Case(
+            "replace one of 100 messages",
+            "PUT",
+            f"{API}/bench-100/messages/put",
+            message,
+            floor=put,
+            most_over_floor=2.0,
         ),
         Case(
             "create a conversation",

@@ -71,6 +71,14 @@ def growth(place: Workplace) -> Iterator[Ratio]:
     found = compare(lambda: conversations.append_message(long, MESSAGE), append_short, calls=400)
     yield at_most("append at 10,000 messages, over at 10", 1.10, found)
 
+    batch = place.conversation("append-batch", 10)
+    found = compare(
+        lambda: conversations.append_messages(batch, [MESSAGE] * 20),
+        lambda: conversations.append_message(batch, MESSAGE),
+        calls=200,
+    )
+    yield at_most("append of 20 messages at once, over of one", 3.0, found)
+
     few = place.beside(1)
     few.many("few", 100, agent_id="agent_1")
     place.redis.flushdb()

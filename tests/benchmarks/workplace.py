@@ -67,18 +67,20 @@ class Workplace:
             pipeline = self.redis.pipeline(transaction=False)
             for number in range(start, min(start + 1000, count)):
                 conversation_id = f"{prefix}-{number:06d}"
-                record, message_list, _ = keys.record_keys(conversation_id)
-                stored = raw[:-1] + b',"messageId":"%d"}' % number
+                record, message_list, message_ids = keys.record_keys(conversation_id)
+                stored = [raw[:-1] + b',"messageId":"%03d"}' % place for place in range(messages)]
                 fields: dict[Any, Any] = {
                     "createdAt": now + number,
                     "lastAccessedAt": now + number,
                     "schemaVersion": 1,
                     "revision": "0123456789abcdef",
-                    "messageBytes": messages * len(stored),
+                    "messageBytes": sum(map(len, stored)),
                     **({"agentId": agent_id} if agent_id else {}),
                 }
                 pipeline.hset(record, mapping=fields)
-                pipeline.rpush(message_list, *[stored] * messages)
+                pipeline.rpush(message_list, *stored)
+                for place in range(messages):
+                    pipeline.hset(message_ids, f"{place:03d}", place)
                 scores = (now + number, now + number, messages)
                 for one in lists:
                     for key, score in zip(one, scores, strict=True):

@@ -10,12 +10,16 @@ export interface AgentMessage {
   toolArgs?: Record<string, unknown>;
   toolOutput?: string;
   status?: "pending" | "completed" | "failed";
+  toolCallId?: string;
+  interrupted?: boolean;
+  originalContent?: string;
+  timeInCallSecs?: number;
 }
 
 /** In a request, `null` means the same as leaving an optional field out. */
 export interface AgentMessageRequest {
-  role: AgentMessage["role"];
-  content: string;
+  role: AgentMessage["role"] | "agent";
+  content: string | null;
   timestamp?: string | null;
   source?: Exclude<AgentMessage["source"], undefined> | null;
   messageId?: string | null;
@@ -23,6 +27,14 @@ export interface AgentMessageRequest {
   toolArgs?: Record<string, unknown> | null;
   toolOutput?: string | null;
   status?: Exclude<AgentMessage["status"], undefined> | null;
+  toolCallId?: string | null;
+  interrupted?: boolean | null;
+  originalContent?: string | null;
+  timeInCallSecs?: number | null;
+}
+
+export interface AgentMessagesRequest {
+  messages: AgentMessageRequest[];
 }
 
 export interface AgentConversation {
@@ -54,6 +66,14 @@ export interface AgentMessageAdded {
   message: string;
   messageId: string;
   messageCount: number;
+}
+
+export interface AgentMessagesAdded {
+  success: true;
+  conversationId: string;
+  message: string;
+  messageCount: number;
+  messages: { messageId: string; replayed: boolean }[];
 }
 
 export interface AgentMessagePage {
@@ -91,6 +111,7 @@ export interface Error {
     | "internal_error"
     | "invalid_request"
     | "message_conflict"
+    | "message_not_found"
     | "method_not_allowed"
     | "not_acceptable"
     | "not_authenticated"
@@ -119,6 +140,8 @@ export interface Types {
   AgentConversationList: AgentConversationList;
   AgentConversationCreated: AgentConversationCreated;
   AgentMessageAdded: AgentMessageAdded;
+  AgentMessagesRequest: AgentMessagesRequest;
+  AgentMessagesAdded: AgentMessagesAdded;
   AgentMessagePage: AgentMessagePage;
   AgentSessionRegistered: AgentSessionRegistered;
   AgentSessionStatus: AgentSessionStatus;
@@ -133,6 +156,9 @@ export interface Answers {
   updateAgentConversation: { 200: AgentConversation };
   deleteAgentConversation: { 204: never };
   addAgentMessage: { 201: AgentMessageAdded; 200: AgentMessageAdded };
+  addAgentMessages: { 201: AgentMessagesAdded; 200: AgentMessagesAdded };
+  getAgentMessage: { 200: AgentMessage };
+  putAgentMessage: { 201: AgentMessage; 200: AgentMessage };
   listAgentMessages: { 200: AgentMessagePage };
   registerAgentSession: { 201: AgentSessionRegistered };
   getAgentSession: { 200: AgentSessionStatus };

@@ -79,12 +79,14 @@ class WireModelExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
         self, auto_schema: AutoSchema, direction: Literal["request", "response"]
     ) -> Json:
         is_request = direction == "request"
+        suffix = "Request" if is_request else ""
         schema: Json = self.target.model_json_schema(
             mode="validation" if is_request else "serialization",
             schema_generator=_RequestGenerator if is_request else _ResponseGenerator,
-            ref_template="#/components/schemas/{model}",
+            ref_template=f"#/components/schemas/{{model}}{suffix}",
         )
-        for name, nested in schema.pop("$defs", {}).items():
+        for model, nested in schema.pop("$defs", {}).items():
+            name = model + suffix
             component = ResolvedComponent(name, ResolvedComponent.SCHEMA, nested, object=name)  # type: ignore[no-untyped-call]  # drf-spectacular's
             auto_schema.registry.register_on_missing(component)
         return schema

@@ -16,6 +16,16 @@ USER_MESSAGE: dict[str, Any] = {
     "source": "voice",
     "messageId": "msg-1795423981412-0b7f4d92ac81e365",
 }
+ASSISTANT_MESSAGE: dict[str, Any] = {
+    "role": "assistant",
+    "content": "Two things: the plumber, and …",
+    "timestamp": "2026-11-23T08:53:05.034Z",
+    "source": "agent_response",
+    "messageId": "conv_9001k9a3:7:agent",
+    "interrupted": True,
+    "originalContent": "Two things: the plumber, and the plants, which want water.",
+    "timeInCallSecs": 11.5,
+}
 TOOL_MESSAGE: dict[str, Any] = {
     "role": "tool",
     "content": "",
@@ -26,6 +36,7 @@ TOOL_MESSAGE: dict[str, Any] = {
     "toolArgs": {"day": "2026-11-23", "open": True},
     "toolOutput": "2 tasks: call the plumber, water the plants",
     "status": "completed",
+    "toolCallId": "call_6b1f",
 }
 CONVERSATION: dict[str, Any] = {
     "conversationId": EXAMPLE_ID,
@@ -43,7 +54,7 @@ _ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {
     StoreUnavailableError: ("TimeoutError",),
     CorruptRecordError: ("conversation", EXAMPLE_ID),
     ConversationExistsError: (EXAMPLE_ID,),
-    ConversationFullError: (DEFAULT_MAX_MESSAGES,),
+    ConversationFullError: ("messages", DEFAULT_MAX_MESSAGES),
     UnsupportedMediaType: ("text/plain",),
 }
 

@@ -1,5 +1,6 @@
 """drf-spectacular's schema, with what all our operations have in common."""
 
+import re
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -9,31 +10,40 @@ from rest_framework.request import Request
 
 from agent_conversations.api.headers import RETRY_AFTER
 from agent_conversations.api.openapi.components import Json
-from sessions_store.wire.fields import ConversationId
+from sessions_store.wire.fields import ConversationId, Identifier
 
-_CONVERSATION_ID = OpenApiParameter(
-    "conversation_id",
-    {"type": "string", "pattern": TypeAdapter(ConversationId).json_schema()["pattern"]},
-    OpenApiParameter.PATH,
-    description="The conversation's id.",
-)
+_PATH_PARAMETERS = {
+    "conversationId": OpenApiParameter(
+        "conversation_id",
+        {"type": "string", "pattern": TypeAdapter(ConversationId).json_schema()["pattern"]},
+        OpenApiParameter.PATH,
+        description="The conversation's id.",
+    ),
+    "messageId": OpenApiParameter(
+        "message_id",
+        TypeAdapter(Identifier).json_schema(),
+        OpenApiParameter.PATH,
+        description="The message's id.",
+    ),
+}
+"""By their names in the schema; in the code they have Python's."""
 
 
 class ContractSchema(AutoSchema):
     """Adds the parameters that follow from an operation's path and from its responses."""
 
     def get_override_parameters(self) -> list[Any]:
-        return (
-            [_CONVERSATION_ID, RETRY_AFTER] if "{conversation_id}" in self.path else [RETRY_AFTER]
-        )
+        in_path = [one for one in _PATH_PARAMETERS.values() if f"{{{one.name}}}" in self.path]
+        return [*in_path, RETRY_AFTER]
 
 
 def complete_schema(result: Json, request: Request | None, **_: Any) -> Json:
     """drf-spectacular's hook: what it has no setting for."""
     if request and (prefix := request.META["SCRIPT_NAME"]):
         result["servers"] = [{"url": prefix}]
+    names = {parameter.name: name for name, parameter in _PATH_PARAMETERS.items()}
     result["paths"] = {
-        path.replace("{conversation_id}", "{conversationId}"): item
+        re.sub(r"\{(\w+)\}", lambda found: f"{{{names[found[1]]}}}", path): item
         for path, item in result["paths"].items()
     }
     for item in result["paths"].values():
@@ -43,8 +53,7 @@ def complete_schema(result: Json, request: Request | None, **_: Any) -> Json:
             if "security" in operation:
                 operation["security"].append({})  # a server without API_TOKENS asks for none
             for parameter in operation.get("parameters", ()):
-                if parameter["name"] == "conversation_id":
-                    parameter["name"] = "conversationId"
+                parameter["name"] = names.get(parameter["name"], parameter["name"])
     return result
 
 

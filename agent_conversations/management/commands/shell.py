@@ -18,7 +18,8 @@ class Command(shell.Command):
         if sys.stdin.isatty() and not options.get("command"):
             self.stdout.write(
                 "sessions: get set touch delete    "
-                "conversations: create get list append_message list_messages update delete\n"
+                "conversations: create get list append_message append_messages put_message "
+                "get_message list_messages update delete\n"
                 "types: AgentSession AgentMessage NewConversation ConversationChanges\n"
                 "A session's repr leaves out its credentials: ask for them by name, "
                 "sessions.get(id).ws_url or .session_payload"

@@ -28,10 +28,10 @@ local fields = { unpack(ARGV, 4) }
 --- @include "update_index_and_expiry"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
 if not conflict then
   -- A first attempt that failed halfway may not have updated the index.
-  update_index_and_expiry(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
+  update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
   return read_all('exists')
 end
 if conflict[1] ~= 'missing' then

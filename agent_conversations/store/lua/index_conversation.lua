@@ -22,10 +22,9 @@ local schema_version = ARGV[3]
 --- @include "find_conflict"
 --- @include "update_index_and_expiry"
 
-local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
 if conflict then
   return conflict
 end
-local count = redis.call('LLEN', messages_key)
 update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
 return { 'indexed', created_at_ms, last_accessed_at_ms, count }

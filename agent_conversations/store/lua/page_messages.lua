@@ -27,11 +27,10 @@ local last = ARGV[5]
 --- @include "find_conflict"
 --- @include "touch"
 
-local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
 if conflict then
   return conflict
 end
-local count = redis.call('LLEN', messages_key)
 local accessed_at_ms = touch(created_at_ms, last_accessed_at_ms, count)
 local messages = redis.call('LRANGE', messages_key, first, last)
 return { 'read', created_at_ms, accessed_at_ms, count, messages }

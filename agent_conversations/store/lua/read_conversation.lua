@@ -23,9 +23,9 @@ local schema_version = ARGV[3]
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
 if conflict then
   return conflict
 end
-touch(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
+touch(created_at_ms, last_accessed_at_ms, count)
 return read_all('read')

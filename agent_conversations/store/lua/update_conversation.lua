@@ -35,7 +35,7 @@ local changes = { unpack(ARGV, 7) }
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
 if conflict then
   return conflict
 end
@@ -56,7 +56,7 @@ if #changes > removed then
 end
 redis.call('HSET', record_key, 'revision', revision)
 remove_from(lists_before) -- touch puts it into those of today's owners
-touch(created_at_ms, last_accessed_at_ms, redis.call('LLEN', messages_key))
+touch(created_at_ms, last_accessed_at_ms, count)
 local reply = read_all('updated')
 reply[4], reply[5] = ids_before[1], ids_before[2]
 return reply

@@ -37,6 +37,7 @@ CODES = {
     "not_authenticated": 401,
     "origin_not_allowed": 403,
     "conversation_not_found": 404,
+    "message_not_found": 404,
     "session_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -91,6 +92,9 @@ class Api:
 
     def patch(self, path: str, body: Any = None, **options: Any) -> "Response":
         return self.send("PATCH", path, body, **options)
+
+    def put(self, path: str, body: Any = None, **options: Any) -> "Response":
+        return self.send("PUT", path, body, **options)
 
     def delete(self, path: str, **options: Any) -> "Response":
         return self.send("DELETE", path, **options)

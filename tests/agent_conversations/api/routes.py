@@ -22,8 +22,13 @@ def _find_routes() -> Iterator[tuple[str, str]]:
         path = "/" + route.lstrip("^/").rstrip("$")
         if path.startswith(PREFIX):
             for method in pattern.callback.actions:  # type: ignore[attr-defined]  # a viewset's view
-                yield method.upper(), path.replace("<str:conversation_id>", "c-1")
+                yield (
+                    method.upper(),
+                    path.replace("<str:conversation_id>", "c-1").replace(
+                        "<path:message_id>", "m-1"
+                    ),
+                )
 
 
 ROUTES = list(_find_routes())
-"""Method and path, with ``c-1`` for the conversation id."""
+"""Method and path, with ``c-1`` for the conversation id and ``m-1`` for a message's."""

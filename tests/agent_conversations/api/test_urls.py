@@ -13,7 +13,8 @@ METHODS = {
     "/new": {"POST"},
     "/c-1": {"GET", "HEAD", "PATCH", "DELETE"},
     "/c-1/message": {"POST"},
-    "/c-1/messages": {"GET", "HEAD"},
+    "/c-1/messages": {"GET", "HEAD", "POST"},
+    "/c-1/messages/m-1": {"GET", "HEAD", "PUT"},
     "/c-1/session": {"GET", "HEAD", "POST", "DELETE"},
 }
 OTHER_METHODS = {"PUT", "OPTIONS", "TRACE", "BREW"}

@@ -82,7 +82,7 @@ def test_full_conversation_refuses_messages_but_accepts_repetitions(
     conversations.append_message("mine", said("a", messageId="m1"))
     conversations.append_message("mine", said("b"))
 
-    with pytest.raises(ConversationFullError, match="is 2"):
+    with pytest.raises(ConversationFullError, match="most messages it may have is 2"):
         conversations.append_message("mine", said("c"))
 
     assert contents(conversations.get("mine")) == ["a", "b"]

@@ -1,9 +1,11 @@
--- find_conflict() -> conflict | nil, created_at_ms, last_accessed_at_ms, message_bytes
--- Finds a conflict with the stored record. It is the reply that ends the script: { 'missing' } |
--- { 'legacy', its JSON } | { 'corrupt' } | { 'newer' }, or an error of the server. Without one, the
--- other values are those of the record, as they are stored. An expired record that Redis still has
--- is deleted, and missing.
--- Uses: record_key retention_ms schema_version, and those of delete_all
+-- find_conflict() -> conflict | nil, created_at_ms, last_accessed_at_ms, count, message_bytes
+-- Finds a conflict with what is stored. It is the reply that ends the script: { 'missing' } |
+-- { 'legacy', its JSON } | { 'corrupt', count of messages, of message ids } | { 'newer' }, or an
+-- error of the server; a corrupt record that is not a matter of these counts has none. Without a
+-- conflict, the times are those of the record, as they are stored; count is that of the messages,
+-- message_bytes their size. An expired record that Redis still has is deleted, and missing.
+-- Uses: record_key messages_key message_ids_key retention_ms schema_version, and those of
+-- delete_all
 --- @include "delete_all"
 --- @include "now_ms"
 
@@ -17,7 +19,8 @@ end
 
 local function find_conflict()
   local stored = redis.pcall(
-    'HMGET', record_key, 'schemaVersion', 'createdAt', 'lastAccessedAt', 'messageBytes'
+    'HMGET', record_key,
+    'schemaVersion', 'createdAt', 'lastAccessedAt', 'messageBytes', 'requestDigest'
   )
   if stored.err then
     local kind = redis.call('TYPE', record_key).ok
@@ -42,5 +45,17 @@ local function find_conflict()
     delete_all()
     return { 'missing' }
   end
-  return nil, stored[2], stored[3], stored[4]
+  local message_bytes = tonumber(stored[4] or 0)
+  if not (message_bytes and message_bytes >= 0) then
+    return { 'corrupt' }
+  end
+  local count, id_count = redis.call('LLEN', messages_key), redis.call('HLEN', message_ids_key)
+  -- Messages that came as one legacy record, which has no digest, may share ids.
+  local may_share_ids = not stored[5] and id_count > 0
+  local is_whole = id_count == count or (may_share_ids and id_count < count)
+  -- Eviction, or somebody's DEL, takes one key and leaves the others.
+  if not is_whole or (count == 0 and message_bytes > 0) then
+    return { 'corrupt', count, id_count }
+  end
+  return nil, stored[2], stored[3], count, message_bytes
 end

@@ -48,6 +48,21 @@ CONTRACT: dict[str, tuple[str, str, dict[str, str | None]]] = {
         "/{conversationId}/message",
         {"200": "AgentMessageAdded", "201": "AgentMessageAdded"},
     ),
+    "addAgentMessages": (
+        "post",
+        "/{conversationId}/messages",
+        {"200": "AgentMessagesAdded", "201": "AgentMessagesAdded"},
+    ),
+    "getAgentMessage": (
+        "get",
+        "/{conversationId}/messages/{messageId}",
+        {"200": "AgentMessage"},
+    ),
+    "putAgentMessage": (
+        "put",
+        "/{conversationId}/messages/{messageId}",
+        {"200": "AgentMessage", "201": "AgentMessage"},
+    ),
     "listAgentMessages": ("get", "/{conversationId}/messages", {"200": "AgentMessagePage"}),
     "registerAgentSession": (
         "post",
@@ -63,6 +78,7 @@ COMPONENTS = {
     "AgentConversationList",
     "AgentConversationCreated",
     "AgentMessageAdded",
+    "AgentMessagesAdded",
     "AgentMessagePage",
     "AgentSessionRegistered",
     "AgentSessionStatus",

@@ -21,7 +21,9 @@ def test_response_to_an_allowed_method_has_no_allow(
     api: Api, conversation: str, method: str, path: str
 ) -> None:
     api.post(f"{conversation}/session", {"sessionUrl": PUSH_URL})
-    body = {"role": "user", "content": "Hello", "sessionUrl": PUSH_URL}
+    message = {"role": "user", "content": "Hello", "messageId": "m-1"}
+    api.post(f"{conversation}/message", message)
+    body = {**message, "messages": [message], "sessionUrl": PUSH_URL}
 
     response = api.send(method, path.removeprefix(PREFIX), None if method == "GET" else body)
 

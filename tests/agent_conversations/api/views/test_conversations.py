@@ -246,7 +246,9 @@ def test_patch_returns_the_etag_that_reading_shows(api: Api, filled_conversation
     assert before != after == api.get(filled_conversation).headers["ETag"]
 
 
-@pytest.mark.parametrize("header", ["{etag}", "*", '"other", {etag}', " * ", '{etag},"other"'])
+@pytest.mark.parametrize(
+    "header", ["{etag}", "W/{etag}", "*", '"other", {etag}', " * ", '{etag},"other"']
+)
 def test_patch_is_done_where_if_match_holds(
     api: Api, filled_conversation: str, header: str
 ) -> None:
@@ -258,7 +260,7 @@ def test_patch_is_done_where_if_match_holds(
     assert response.json()["agentId"] == "b"
 
 
-@pytest.mark.parametrize("header", ['"stale"', "W/{etag}", '"x", "y"', '"*"', '"x {bare} y"'])
+@pytest.mark.parametrize("header", ['"stale"', 'W/"stale"', '"x", "y"', '"*"', '"x {bare} y"'])
 def test_patch_is_refused_where_if_match_does_not_hold(
     api: Api, filled_conversation: str, header: str
 ) -> None:
@@ -317,7 +319,7 @@ def test_delete_removes_the_conversation_everywhere(api: Api, conversation: str)
     assert api.delete(conversation).status_code == 404
 
 
-@pytest.mark.parametrize("header", ["{etag}", "*", '"other", {etag}'])
+@pytest.mark.parametrize("header", ["{etag}", "W/{etag}", "*", '"other", {etag}'])
 def test_delete_is_done_where_if_match_holds(api: Api, conversation: str, header: str) -> None:
     headers = {"If-Match": header.format(etag=api.get(conversation).headers["ETag"])}
 
@@ -325,7 +327,7 @@ def test_delete_is_done_where_if_match_holds(api: Api, conversation: str, header
     assert api.get(conversation).status_code == 404
 
 
-@pytest.mark.parametrize("header", ['"stale"', "W/{etag}"])
+@pytest.mark.parametrize("header", ['"stale"', 'W/"stale"'])
 def test_delete_is_refused_where_if_match_does_not_hold(
     api: Api, conversation: str, header: str
 ) -> None:

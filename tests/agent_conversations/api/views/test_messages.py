@@ -60,6 +60,10 @@ def test_every_field_of_a_message_is_kept(api: Api, conversation: str) -> None:
         "toolArgs": CLIENT_OBJECT,
         "toolOutput": "",
         "status": "failed",
+        "toolCallId": "call-1",
+        "interrupted": False,
+        "originalContent": "",
+        "timeInCallSecs": 0,
     }
 
     api.post(f"{conversation}/message", whole)
@@ -79,14 +83,57 @@ def test_client_object_is_written_as_it_was_sent(api: Api, conversation: str) ->
 
 @pytest.mark.parametrize(
     "field",
-    ["timestamp", "source", "messageId", "toolName", "toolArgs", "toolOutput", "status"],
+    [
+        "content",
+        "timestamp",
+        "source",
+        "messageId",
+        "toolName",
+        "toolArgs",
+        "toolOutput",
+        "status",
+        "toolCallId",
+        "interrupted",
+        "originalContent",
+        "timeInCallSecs",
+    ],
 )
 def test_null_field_of_a_message_counts_as_absent(api: Api, conversation: str, field: str) -> None:
-    response = api.post(f"{conversation}/message", message(**{field: None}))
+    body = message(role="assistant", **{"content": "Hello", field: None})
+
+    response = api.post(f"{conversation}/message", body)
 
     (stored,) = api.get(conversation).json()["messages"]
     assert response.status_code == 201
     assert set(stored) == {"role", "content", "timestamp", "source", "messageId"}
+
+
+def test_role_agent_is_stored_as_assistant(api: Api, conversation: str) -> None:
+    api.post(f"{conversation}/message", message(role="agent"))
+
+    (stored,) = api.get(conversation).json()["messages"]
+    assert stored["role"] == "assistant"
+
+
+@pytest.mark.parametrize("role", ["assistant", "agent", "tool"])
+@pytest.mark.parametrize("content", ["", None])
+def test_turn_without_words_is_stored(
+    api: Api, conversation: str, role: str, content: str | None
+) -> None:
+    response = api.post(f"{conversation}/message", message(role=role, content=content))
+
+    (stored,) = api.get(conversation).json()["messages"]
+    assert response.status_code == 201
+    assert stored["content"] == ""
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 12.25, 10**20])
+def test_time_in_call_is_returned_as_it_was_sent(
+    api: Api, conversation: str, seconds: float
+) -> None:
+    api.post(f"{conversation}/message", message(timeInCallSecs=seconds))
+
+    assert f'"timeInCallSecs":{seconds}' in api.get(conversation).content.decode()
 
 
 def test_timestamp_with_an_offset_is_returned_in_utc(api: Api, conversation: str) -> None:
@@ -102,7 +149,7 @@ def test_timestamp_with_an_offset_is_returned_in_utc(api: Api, conversation: str
     ("fields", "field"),
     [
         ({"role": None}, "role"),
-        ({"role": "agent"}, "role"),
+        ({"role": "robot"}, "role"),
         ({"content": None}, "content"),
         ({"content": ""}, "content"),
         ({"content": ["a"]}, "content"),
@@ -114,6 +161,13 @@ def test_timestamp_with_an_offset_is_returned_in_utc(api: Api, conversation: str
         ({"messageId": "x" * 257}, "messageId"),
         ({"toolArgs": []}, "toolArgs"),
         ({"status": "done"}, "status"),
+        ({"toolCallId": ""}, "toolCallId"),
+        ({"interrupted": "yes"}, "interrupted"),
+        ({"interrupted": 1}, "interrupted"),
+        ({"originalContent": 1}, "originalContent"),
+        ({"timeInCallSecs": -0.1}, "timeInCallSecs"),
+        ({"timeInCallSecs": True}, "timeInCallSecs"),
+        ({"timeInCallSecs": "5"}, "timeInCallSecs"),
     ],
 )
 def test_invalid_field_of_a_message_is_refused_by_its_name(
@@ -150,6 +204,18 @@ def test_message_sent_again_counts_once(api: Api, conversation: str) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (again.json()["messageId"], again.json()["messageCount"]) == ("m-1", 2)
     assert len(api.get(conversation).json()["messages"]) == 2
+
+
+def test_message_sent_again_with_a_new_timestamp_counts_once(api: Api, conversation: str) -> None:
+    api.post(f"{conversation}/message", message(messageId="m-1", timestamp=NOW))
+
+    again = api.post(
+        f"{conversation}/message", message(messageId="m-1", timestamp="2026-12-01T00:00:00Z")
+    )
+
+    (stored,) = api.get(conversation).json()["messages"]
+    assert (again.status_code, stored["timestamp"]) == (200, NOW)
+    assert again.headers["Idempotency-Replayed"] == "true"
 
 
 def test_idempotency_key_is_used_where_there_is_no_message_id(api: Api, conversation: str) -> None:
@@ -191,6 +257,173 @@ def test_full_conversation_takes_no_new_message(
 
     assert_error(third, "conversation_full")
     assert first_again.status_code == 200, "what is in it already is no new message"
+
+
+def test_several_messages_are_added_in_their_order(api: Api, conversation: str) -> None:
+    sent = [message(content=str(number), messageId=f"m-{number}") for number in range(100)]
+
+    response = api.post(f"{conversation}/messages", {"messages": sent})
+
+    assert response.status_code == 201
+    assert "Idempotency-Replayed" not in response.headers
+    assert response.json() == {
+        "success": True,
+        "conversationId": "c-1",
+        "message": "Messages added to conversation",
+        "messageCount": 100,
+        "messages": [{"messageId": f"m-{number}", "replayed": False} for number in range(100)],
+    }
+    stored = api.get(conversation).json()["messages"]
+    assert [one["content"] for one in stored] == [str(number) for number in range(100)]
+
+
+def test_several_messages_sent_again_count_once(api: Api, conversation: str) -> None:
+    sent = [message(messageId="m-1"), message(messageId="m-2")]
+    api.post(f"{conversation}/messages", {"messages": sent})
+
+    again = api.post(f"{conversation}/messages", {"messages": sent})
+    more = api.post(f"{conversation}/messages", {"messages": [*sent, message(messageId="m-3")]})
+
+    assert again.status_code == 200
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert more.status_code == 201
+    assert [one["replayed"] for one in more.json()["messages"]] == [True, True, False]
+    assert more.json()["messageCount"] == 3
+
+
+def test_several_messages_without_ids_count_once_under_a_key(api: Api, conversation: str) -> None:
+    body = {"messages": [message(), message(messageId="own"), message()]}
+    headers = {"Idempotency-Key": "key"}
+
+    first = api.post(f"{conversation}/messages", body, headers=headers)
+    again = api.post(f"{conversation}/messages", body, headers=headers)
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    ids = [one["messageId"] for one in first.json()["messages"]]
+    assert ids == ["key-0", "own", "key-2"]
+    assert again.json()["messageCount"] == 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "field", "end"),
+    [
+        ([message()] * 3 + [message(role="robot")], "messages[3].role", "'assistant'"),
+        ([message(), message(content="")], "messages[1].content", "tool and assistant"),
+        ([message(), "text"], "messages[1]", "must be a JSON object"),
+        ([message(), {"role": "user"}], "messages[1].content", "is required"),
+        ([], "messages", "must have at least 1 items"),
+        ([message()] * 101, "messages", "must have at most 100 items"),
+        ({}, "messages", "must be an array"),
+        (None, "messages", "must be an array"),
+    ],
+)
+def test_fault_in_one_of_several_messages_names_its_place(
+    api: Api, conversation: str, messages: Any, field: str, end: str
+) -> None:
+    response = api.post(f"{conversation}/messages", {"messages": messages})
+
+    body = assert_error(response, "invalid_request")
+    assert list(body["details"]) == [field]
+    assert body["error"].startswith(f"{field} ")
+    assert end in body["error"]
+    assert api.get(conversation).json()["messages"] == []
+
+
+def test_conflict_of_one_message_stores_none_of_several(api: Api, conversation: str) -> None:
+    api.post(f"{conversation}/message", message(messageId="m-1"))
+    sent = [message(messageId="m-0"), message(content="Other", messageId="m-1")]
+
+    response = api.post(f"{conversation}/messages", {"messages": sent})
+
+    assert_error(response, "message_conflict")
+    assert len(api.get(conversation).json()["messages"]) == 1
+
+
+def test_put_replaces_a_message_in_its_place(api: Api, seven_messages: str) -> None:
+    heard = {"role": "agent", "content": "Hel", "interrupted": True, "originalContent": "Hello"}
+
+    response = api.put(f"{seven_messages}/m-3", heard)
+
+    stored = api.get(seven_messages).json()["messages"]
+    assert response.status_code == 200
+    assert response.json() == stored[3]
+    assert stored[3] == {
+        "role": "assistant",
+        "content": "Hel",
+        "timestamp": NOW,
+        "source": "text",
+        "messageId": "m-3",
+        "interrupted": True,
+        "originalContent": "Hello",
+    }
+    assert [one["messageId"] for one in stored] == [f"m-{number}" for number in range(7)]
+
+
+def test_put_appends_a_message_that_is_not_there(api: Api, conversation: str) -> None:
+    response = api.put(f"{conversation}/messages/conv_1:7:agent", message(role="agent"))
+
+    found = api.get(f"{conversation}/messages/conv_1:7:agent")
+    assert response.status_code == 201
+    assert found.json() == response.json()
+    assert found.headers["ETag"] == response.headers["ETag"]
+    assert api.get(conversation).json()["messages"] == [found.json()]
+
+
+def test_put_with_a_timestamp_replaces_it(api: Api, seven_messages: str) -> None:
+    response = api.put(f"{seven_messages}/m-0", message(timestamp="2020-01-01T00:00:00Z"))
+
+    assert response.json()["timestamp"] == "2020-01-01T00:00:00.000Z"
+
+
+def test_put_makes_a_new_etag_of_conversation_and_message(api: Api, seven_messages: str) -> None:
+    path = f"{seven_messages}/m-0"
+    before = [api.get(one).headers["ETag"] for one in ("/c-1", path)]
+
+    put = api.put(path, message(content="Other"))
+
+    after = [api.get(one).headers["ETag"] for one in ("/c-1", path)]
+    assert put.headers["ETag"] == after[1]
+    assert set(before).isdisjoint(after)
+
+
+@pytest.mark.parametrize("weak", ["", "W/"])
+def test_put_with_the_current_etag_succeeds_once(api: Api, seven_messages: str, weak: str) -> None:
+    path = f"{seven_messages}/m-0"
+    headers = {"If-Match": weak + api.get(path).headers["ETag"]}
+
+    first = api.put(path, message(content="First"), headers=headers)
+    second = api.put(path, message(content="Second"), headers=headers)
+
+    assert first.status_code == 200
+    assert_error(second, "precondition_failed")
+    assert api.get(path).json()["content"] == "First"
+
+
+@pytest.mark.parametrize("tag", ["*", '"0000000000000000"', '"*"', '"a b"'])
+def test_put_with_an_etag_appends_nothing(api: Api, conversation: str, tag: str) -> None:
+    response = api.put(f"{conversation}/messages/m-1", message(), headers={"If-Match": tag})
+
+    assert_error(response, "precondition_failed")
+    assert api.get(conversation).json()["messages"] == []
+
+
+def test_put_with_any_etag_replaces(api: Api, seven_messages: str) -> None:
+    response = api.put(f"{seven_messages}/m-0", message(), headers={"If-Match": "*"})
+
+    assert response.status_code == 200
+
+
+def test_put_under_another_id_than_the_path_is_refused(api: Api, seven_messages: str) -> None:
+    response = api.put(f"{seven_messages}/m-0", message(messageId="m-1"))
+
+    assert list(assert_error(response, "invalid_request")["details"]) == ["messageId"]
+    assert api.put(f"{seven_messages}/m-0", message(messageId="m-0")).status_code == 200
+    assert api.put(f"{seven_messages}/{'x' * 257}", message()).status_code == 400
+
+
+def test_unknown_message_is_not_found(api: Api, conversation: str) -> None:
+    assert_error(api.get(f"{conversation}/messages/m-1"), "message_not_found")
+    assert_error(api.get("/unknown/messages/m-1"), "conversation_not_found")
 
 
 def test_message_does_not_create_an_unknown_conversation(api: Api) -> None:

@@ -1,0 +1,91 @@
+-- Purpose: append messages, each once: all of them or none. The cost does not grow with the length
+-- of the conversation.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4]    revision         text   of the conversation with these messages in it
+-- ARGV[5]    max_messages     count  the most messages that a conversation may have
+-- ARGV[6]    max_bytes        count  the most bytes that they may have together
+-- ARGV[7..]  given            bytes  id, JSON, id, JSON …; no id twice
+--
+-- Returns { status, created_at_ms, last_accessed_at_ms, count, revision, known }; or a reply of
+-- includes/find_excess.lua; or a conflict (see includes/find_conflict.lua). known has, for each id
+-- that was stored already, its number among the messages, from 0, and the stored JSON. The status:
+--   appended   the others were appended; the stored JSON of those known is the one that was given
+--   repeated   all are known, and nothing was written; the caller compares
+--   different  nothing was written, because a stored JSON is not the one that was given. A caller
+--              that finds them equal all the same calls again, with the stored ones.
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
+local revision = ARGV[4]
+local max_messages = ARGV[5]
+local max_bytes = ARGV[6]
+local given = { unpack(ARGV, 7) }
+
+--- @include "find_conflict"
+--- @include "find_excess"
+--- @include "append_all"
+
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
+if conflict then
+  return conflict
+end
+local ids = {}
+for i = 1, #given, 2 do
+  ids[#ids + 1] = given[i]
+end
+local positions = redis.call('HMGET', message_ids_key, unpack(ids))
+local known, new_ids, new_messages = {}, {}, {}
+local status = 'appended'
+for i, id in ipairs(ids) do
+  local message = given[2 * i]
+  if positions[i] then
+    local stored = redis.call('LINDEX', messages_key, positions[i])
+    if not stored then
+      return { 'corrupt' }
+    end
+    if stored ~= message then
+      status = 'different'
+    end
+    known[#known + 1] = i - 1
+    known[#known + 1] = stored
+  else
+    new_ids[#new_ids + 1] = id
+    new_messages[#new_messages + 1] = message
+  end
+end
+if #new_ids == 0 then
+  status = 'repeated'
+end
+if status ~= 'appended' then
+  -- A first attempt that failed halfway may not have updated the index.
+  update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
+  local stored_revision = redis.call('HGET', record_key, 'revision')
+  return { status, created_at_ms, last_accessed_at_ms, count, stored_revision, known }
+end
+local added_bytes = 0
+for _, message in ipairs(new_messages) do
+  added_bytes = added_bytes + #message
+end
+local excess = find_excess(count + #new_ids, message_bytes + added_bytes)
+if excess then
+  return excess
+end
+local failure, accessed_at_ms = append_all(
+  new_ids, new_messages, count, message_bytes + added_bytes, created_at_ms, last_accessed_at_ms
+)
+if failure then
+  return failure
+end
+return { status, created_at_ms, accessed_at_ms, count + #new_ids, revision, known }

@@ -1,0 +1,40 @@
+-- Purpose: read the message with an id, and set the conversation's last access to now.
+--
+-- KEYS[1]    record_key       hash   the record
+-- KEYS[2]    messages_key     list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key  hash   message id to position in the list
+-- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                    a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id  text   the member of the index
+-- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4]    message_id       text
+--
+-- Returns { 'read', created_at_ms, last_accessed_at_ms, count, its JSON }; { 'no_message' }; or a
+-- conflict (see includes/find_conflict.lua).
+local record_key = KEYS[1]
+local messages_key = KEYS[2]
+local message_ids_key = KEYS[3]
+local index_keys = { unpack(KEYS, 4) }
+local conversation_id = ARGV[1]
+local retention_ms = ARGV[2]
+local schema_version = ARGV[3]
+local message_id = ARGV[4]
+
+--- @include "find_conflict"
+--- @include "touch"
+
+local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
+if conflict then
+  return conflict
+end
+local position = redis.call('HGET', message_ids_key, message_id)
+if not position then
+  return { 'no_message' }
+end
+local message = redis.call('LINDEX', messages_key, position)
+if not message then
+  return { 'corrupt' }
+end
+local accessed_at_ms = touch(created_at_ms, last_accessed_at_ms, count)
+return { 'read', created_at_ms, accessed_at_ms, count, message }
