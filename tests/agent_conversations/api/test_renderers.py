@@ -247,8 +247,8 @@ def test_path_that_only_takes_a_form_shows_no_failure(browser: ServedClient, pat
 def test_page_shows_stored_json_that_repeats_a_key(browser: ServedClient, api: Api) -> None:
     key = "elevenlabs:conversation:c-1"
     message = (
-        b'{"role":"user","content":"first","content":"second","messageId":"m-1",'
-        b'"timestamp":"2026-11-23T16:20:45.123Z"}'
+        '{"role":"user","content":"first","content":"second","messageId":"m-1",'
+        '"timestamp":"2026-11-23T16:20:45.123Z"}'
     )
     api.redis.lset(f"{{{key}}}:messages", 0, message)
     api.redis.hset(key, "messageBytes", str(len(message)))
