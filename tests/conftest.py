@@ -23,8 +23,16 @@ from config.logging import logging_config
 from config.wsgi import application
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.connections import ConnectionPool
 from sessions_store.repository import SessionRepository
 from tests.faults.servers import mounted_small_disk
+from tests.tls import TLS_KINDS, Certificates, make_certificates, tls_in_front_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--tls", choices=TLS_KINDS, default=TLS_KINDS[0], help="what is shown to a server over TLS"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +59,30 @@ def fake_redis() -> Iterator[Redis]:
     client.close()
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def tls_client(
+    server: EmbeddedServer, certificates: Certificates, pytestconfig: pytest.Config
+) -> Iterator[Redis]:
+    """A client of the bundled server over TLS, which shows it what ``--tls`` says."""
+    with tls_in_front_of(server, certificates, pytestconfig.getoption("tls")) as url:
+        pool = ConnectionPool.from_url(url, **connection_options())
+        yield Redis(connection_pool=pool)
+        pool.close()
+
+
+@pytest.fixture
+def tls_redis(tls_client: Redis) -> Redis:
+    """The client of the bundled server over TLS; the server is empty."""
+    tls_client.flushall()
+    return tls_client
+
+
+@pytest.fixture(params=["fake", "real", "tls"])
 def raw_redis(request: pytest.FixtureRequest) -> Redis:
     """The plain client under ``store``, for what a test writes and reads directly."""
     client: Redis = request.getfixturevalue(f"{request.param}_redis")

@@ -18,6 +18,7 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter
 from tests.faults.relay import Relay
 from tests.faults.servers import free_port
+from tests.tls import TLS_KINDS, Certificates, tls_in_front_of
 
 POOLED = 4
 T = TypeVar("T")
@@ -154,6 +155,29 @@ def test_other_connections_are_given_up_after_a_timeout(relay: Relay, relayed: S
     relayed.ping()
 
     use_all_connections(relayed)
+
+
+@pytest.mark.parametrize("kind", TLS_KINDS)
+def test_every_new_connection_over_tls_works(
+    server: EmbeddedServer, certificates: Certificates, kind: str
+) -> None:
+    # Session tickets come after the handshake: they are no reply that was left unread.
+    with tls_in_front_of(server, certificates, kind) as url:
+        store = StoreClient.from_url(url)
+        for _ in range(30):
+            store.ping()
+            store.ping()
+            store.bare(lambda client: client.close())
+
+
+def test_server_of_an_unknown_authority_is_not_trusted(
+    server: EmbeddedServer, certificates: Certificates
+) -> None:
+    with tls_in_front_of(server, certificates, "nothing") as url:
+        store = StoreClient.from_url(url.partition("?")[0])
+
+        with pytest.raises(StoreUnavailableError):
+            store.ping()
 
 
 def test_connections_are_kept_alive(tmp_path: Path) -> None:
