@@ -21,7 +21,7 @@ from rich.table import Table
 from tests.faults.result import Result
 from tests.faults.scenarios import disks, races
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
-from tests.faults.scenarios.kills import kill_redis, kill_service, kill_worker
+from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
 from tests.faults.scenarios.outages import OUTAGES, crowd_while_hanging, outage
 from tests.faults.scenarios.replies import lost_replies, slow_replies
 from tests.faults.servers import Rig, rig
@@ -62,6 +62,7 @@ def plan(direct: Rig, relayed: Rig) -> Sequence[Run]:
         Run("three replies lost", partial(lost_replies, relayed, cuts=3), 6),
         Run("no reply", partial(lost_replies, relayed, fault="swallow"), 1),
         Run("Redis killed", partial(kill_redis, direct), 25),
+        Run("failover", partial(fail_over, relayed), 10),
         Run("worker killed", partial(kill_worker, direct), 4),
         Run("service killed", kill_service, 5),
         Run("disk full", disks.full_disk, 5),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.scenarios.kills import kill_redis, kill_service, kill_worker
+from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
 from tests.faults.servers import Rig
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -16,6 +16,15 @@ def test_acknowledged_messages_survive_a_killed_redis(direct: Rig) -> None:
     # Every acknowledged message is there, once, in its writer's order.
     assert result.faults == []
     assert result.found == result.acknowledged > 100
+
+
+def test_acknowledged_messages_survive_a_failover_behind_one_address(relayed: Rig) -> None:
+    # Twice the primary becomes the replica of its own, and the service's connections stay with it.
+    result = fail_over(relayed, repeats=2)
+
+    # The service leaves it within 1 s, by itself; every acknowledged message is there, once.
+    assert result.faults == []
+    assert result.found == result.acknowledged > 50
 
 
 def test_acknowledged_messages_survive_a_killed_worker(direct: Rig) -> None:

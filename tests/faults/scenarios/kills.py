@@ -6,13 +6,22 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from redis import Redis
+
 from tests.faults.client import Api
-from tests.faults.result import RESPONSE_SECONDS, Advance, Result, ignore
+from tests.faults.result import RECOVERY_SECONDS, RESPONSE_SECONDS, Advance, Result, ignore
 from tests.faults.scenarios.outages import read_message_ids
-from tests.faults.servers import START_SECONDS, Rig, Service, temporary_folder
+from tests.faults.servers import (
+    START_SECONDS,
+    RedisServer,
+    Rig,
+    Service,
+    free_port,
+    temporary_folder,
+)
 
 _CONVERSATIONS = ("talk-0", "talk-1")
 
@@ -140,6 +149,66 @@ def kill_redis(
         seconds_between=(0.2, 0.6),
         advance=advance,
     )
+
+
+def fail_over(rig: Rig, *, repeats: int = 1, writers: int = 6, advance: Advance = ignore) -> Result:
+    """The primary becomes the replica of its own; the service's connections to it stay open.
+
+    Its address, which is the relay's, leads new connections to the other server.
+    """
+    assert rig.relay is not None
+    rig.reset()
+    result = Result("The primary fails over under writers", "`FAILOVER`, behind one address")
+    with ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder())
+        successor = RedisServer(folder / "successor")
+        stack.callback(successor.close)
+        successor.start()
+        servers = [(one, stack.enter_context(one.client())) for one in (rig.redis, successor)]
+        ports = free_port(), free_port()
+        for (_, client), port in zip(servers, ports, strict=True):
+            client.config_set("port", port)
+        servers[1][1].replicaof("127.0.0.1", str(ports[0]))
+        stack.callback(servers[0][1].replicaof, "NO", "ONE")
+        stack.callback(rig.relay.lead_to, rig.redis.socket)
+        _wait_for(servers[1][1], role="slave", master_link_status="up")
+
+        def switch() -> None:
+            assert rig.relay is not None
+            servers[0][1].execute_command("FAILOVER")  # type: ignore[no-untyped-call]  # redis-py's
+            _wait_for(servers[0][1], role="slave", master_link_status="up")
+            servers.reverse()
+            rig.relay.lead_to(servers[0][0].socket)
+            began = time.monotonic()
+            noticed, in_a_row = 0.0, 0
+            while in_a_row < 16 and noticed < RECOVERY_SECONDS:
+                in_a_row += 1
+                if not rig.api.update(_CONVERSATIONS[0], {"agentId": "a"}).succeeded:
+                    noticed, in_a_row = time.monotonic() - began, 0
+            if noticed >= RECOVERY_SECONDS:
+                result.problems.append(f"{noticed:.2f} s after the failover: still refused")
+            result.figures["slowest_recovery"] = max(
+                noticed, result.figures.get("slowest_recovery", 0.0)
+            )
+
+        return _kill_while_writing(
+            result,
+            rig.api,
+            switch,
+            repeats=repeats,
+            writer_count=writers,
+            seconds_between=(0.3, 0.6),
+            advance=advance,
+        )
+
+
+def _wait_for(redis: "Redis", **state: str) -> None:
+    """Wait until the server's INFO says this of its replication."""
+    deadline = time.monotonic() + START_SECONDS
+    while not state.items() <= redis.info("replication").items():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the server is not {state}")
+        time.sleep(0.005)
 
 
 def kill_worker(
