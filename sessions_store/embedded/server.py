@@ -143,7 +143,7 @@ class EmbeddedServer:
         rewritten_size = None
         while not self._stopped.wait(self._rewrite_seconds):
             with suppress(redis.RedisError), self._connect() as client:
-                size = client.info("persistence")["aof_current_size"]
+                size = client.info("persistence").get("aof_current_size")
                 if size != rewritten_size:
                     client.bgrewriteaof()
                     rewritten_size = size
@@ -154,6 +154,7 @@ class EmbeddedServer:
         Raises:
             EmbeddedServerError: the folder is in use, or the server did not start.
         """
+        self._stopped.clear()
         self._make_private(self.data_dir)
         if self.socket.parent != self.data_dir:
             self._make_private(self.socket.parent)
