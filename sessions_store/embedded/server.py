@@ -196,12 +196,13 @@ class EmbeddedServer:
     def _make_private(folder: Path) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = folder.stat()
+            is_ours = folder.stat().st_uid == os.getuid()
+            if is_ours:
+                folder.chmod(0o700)
         except OSError as error:
             raise _cannot_be_used(folder, error) from error
-        if status.st_uid != os.getuid():
+        if not is_ours:
             raise EmbeddedServerError(f"{folder} belongs to another user. Choose another DATA_DIR.")
-        folder.chmod(0o700)
 
     def _make_files_private(self) -> None:
         for left_by_killed_rewrite in self.data_dir.glob("temp-rewriteaof-*.aof"):

@@ -251,6 +251,21 @@ def test_file_in_place_of_the_data_folder_is_refused(
         EmbeddedServer(tmp_path / "data").start()
 
 
+@pytest.fixture
+def read_only_folder(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which is mounted read-only."""
+    command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_read_only_data_folder_is_a_sentence(read_only_folder: Path) -> None:
+    with pytest.raises(EmbeddedServerError, match="cannot be used: Read-only file system"):
+        EmbeddedServer(read_only_folder).start()
+
+
 def test_unusable_file_in_the_data_folder_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "valkey.lock").mkdir()
 
