@@ -19,20 +19,38 @@ NODE_LIST = "agent:conversations:list"
 
 @dataclass
 class Reindexed:
-    """``orphans``: index entries that were removed, because they have no record."""
+    """``orphans``: index entries that were removed, because they have no record.
+
+    ``repaired``: by conversation id, the reasons why what was repaired could not be read.
+    """
 
     listed: int = 0
     orphans: int = 0
+    repaired: dict[str, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
 
-def reindex(conversations: ConversationRepository, advance: Advance) -> Reindexed:
-    """Rebuild the index from the records, and set each record's expiry by the retention."""
+def reindex(
+    conversations: ConversationRepository, advance: Advance, *, repair: bool = False
+) -> Reindexed:
+    """Rebuild the index from the records, and set each record's expiry by the retention.
+
+    Args:
+        repair: whether to rebuild, where a key of a conversation is lost, what follows from the
+            messages that are there.
+    """
     result = Reindexed()
     for batch in conversations.scan_ids():
         for conversation_id in batch:
             try:
-                conversations.index(conversation_id)
+                try:
+                    conversations.index(conversation_id)
+                except CorruptRecordError as error:
+                    if not repair:
+                        raise
+                    conversations.repair(conversation_id)
+                    conversations.index(conversation_id)
+                    result.repaired[conversation_id] = error.reason
                 result.listed += 1
             except ConversationNotFoundError:
                 pass  # deleted or expired since the scan saw it

@@ -39,6 +39,7 @@ class ConversationReader:
             {
                 "record_key": keys.conversation_key(conversation_id),
                 "messages_key": keys.messages_key(conversation_id),
+                "message_ids_key": keys.message_ids_key(conversation_id),
                 "message_limit": message_limit,
                 "max_bytes": max_bytes,
             }
@@ -73,7 +74,7 @@ class ConversationReader:
                 found = _read_legacy(self._store, conversation_id)
                 return found and _newest(found, message_limit, max_bytes)
             case _:
-                raise CorruptRecordError("conversation", conversation_id)
+                raise records.corrupt(conversation_id, *reply[1:])
 
 
 def _newest(
@@ -96,22 +97,50 @@ def verify_conversation(store: StoreClient, conversation_id: str) -> None:
     Raises:
         CorruptRecordError: a part of it cannot be read.
     """
-    record, messages = store.read_many(
-        [
-            ("HGETALL", keys.conversation_key(conversation_id)),
-            ("LRANGE", keys.messages_key(conversation_id), 0, -1),
-        ],
-        one_moment=True,
-    )
+    record, messages, positions = _read_all(store, conversation_id)
     found: StoredConversation | None = None
     if isinstance(record, WrongTypeError):
         found = _read_legacy(store, conversation_id)
-    elif isinstance(messages, WrongTypeError):
+    elif isinstance(messages, WrongTypeError) or isinstance(positions, WrongTypeError):
         raise CorruptRecordError("conversation", conversation_id)
     elif record:
         found = records.decode_conversation(conversation_id, record, messages)
+        if not messages and found.message_bytes:
+            raise records.corrupt(conversation_id, 0, len(positions))
+        if positions != _positions(found):
+            raise records.corrupt(conversation_id, len(messages), len(positions))
     for message in found.messages_json if found else ():
         records.decode_message(conversation_id, message)
+
+
+def read_damaged(store: StoreClient, conversation_id: str) -> StoredConversation:
+    """Return a conversation whose messages can be read, even if their ids are lost.
+
+    Raises:
+        CorruptRecordError: its record or a message cannot be read.
+    """
+    record, messages, _ = _read_all(store, conversation_id)
+    if isinstance(record, WrongTypeError) or isinstance(messages, WrongTypeError):
+        raise CorruptRecordError("conversation", conversation_id)
+    found = records.decode_conversation(conversation_id, record, messages)
+    records.check_messages(conversation_id, messages)
+    return found
+
+
+def _read_all(store: StoreClient, conversation_id: str) -> Sequence[Any]:
+    record_key, messages_key, message_ids_key = keys.record_keys(conversation_id)
+    return store.read_many(
+        [("HGETALL", record_key), ("LRANGE", messages_key, 0, -1), ("HGETALL", message_ids_key)],
+        one_moment=True,
+    )
+
+
+def _positions(conversation: StoredConversation) -> dict[bytes, bytes]:
+    """Return message id to position; of messages that share an id, that of the first."""
+    positions: dict[bytes, bytes] = {}
+    for position, message in enumerate(conversation.messages):
+        positions.setdefault(str(message.message_id).encode(), str(position).encode())
+    return positions
 
 
 def _read_legacy(store: StoreClient, conversation_id: str) -> StoredConversation | None:

@@ -214,7 +214,7 @@ def corrupt(conversation_id: str, *counts: int) -> CorruptRecordError:
     """Return the error; ``counts``, where they are wrong, are of the messages and of their ids."""
     if not counts:
         return CorruptRecordError("conversation", conversation_id)
-    reason = "has {} messages, but {} message ids" if any(counts) else "has lost its messages"
+    reason = "has {} messages, but ids of {}" if any(counts) else "has lost its messages"
     return CorruptRecordError("conversation", conversation_id, reason.format(*counts))
 
 

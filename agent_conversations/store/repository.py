@@ -21,7 +21,7 @@ from agent_conversations.errors import (
 from agent_conversations.store import cursors, keys, legacy, records
 from agent_conversations.store.cursors import Selection
 from agent_conversations.store.index import ConversationIndex
-from agent_conversations.store.reader import ConversationReader, verify_conversation
+from agent_conversations.store.reader import ConversationReader, read_damaged, verify_conversation
 from agent_conversations.store.records import Owners, Scores, StoredConversation, new_revision
 from agent_conversations.store.scripts import ConversationScripts, LegacyRecordError
 from agent_conversations.types import (
@@ -471,6 +471,17 @@ class ConversationRepository:
     def verify(self, conversation_id: str) -> None:
         """Raise ``CorruptRecordError`` if a part of a conversation cannot be read; no access."""
         verify_conversation(self._store, check_conversation_id(conversation_id))
+
+    def repair(self, conversation_id: str) -> None:
+        """Rebuild what follows from the messages: their ids, and the number of their bytes.
+
+        What is lost of the messages themselves stays lost.
+
+        Raises:
+            CorruptRecordError: the record or a message cannot be read.
+        """
+        found = read_damaged(self._store, check_conversation_id(conversation_id))
+        self._scripts.repair(found)
 
     def import_legacy(self, conversation_id: str, raw: bytes, *, dry_run: bool) -> bool:
         """Store a conversation that another service kept as a legacy record.

@@ -117,3 +117,17 @@ class ConversationScripts:
             contents=[*fields, *itertools.chain.from_iterable(messages)],
         )
         return bool(status == b"converted")
+
+    def repair(self, damaged: records.StoredConversation) -> None:
+        """Rebuild what follows from the messages, unless something was written since."""
+        record, messages, message_ids = keys.record_keys(damaged.conversation_id)
+        self._script("repair_conversation")(
+            record_key=record,
+            messages_key=messages,
+            message_ids_key=message_ids,
+            known_revision=damaged.revision,
+            known_count=damaged.message_count,
+            total_bytes=sum(map(len, damaged.messages_json)),
+            revision=records.new_revision(),
+            ids_in_order=[str(message.message_id) for message in damaged.messages],
+        )

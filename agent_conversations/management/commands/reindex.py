@@ -1,5 +1,7 @@
 from typing import Any
 
+from django.core.management.base import CommandParser
+
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations
 from agent_conversations.store.maintenance import reindex
@@ -11,12 +13,23 @@ class Command(StoreCommand):
         "every record's expiry: run it after a change of CONVERSATION_RETENTION_SECONDS."
     )
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--repair",
+            action="store_true",
+            help="where a conversation has lost messages or their ids, make what is left readable",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         with progress("Conversations", conversations().list(limit=1).total) as advance:
-            result = reindex(conversations(), advance)
+            result = reindex(conversations(), advance, repair=options["repair"])
+        for conversation_id, reason in result.repaired.items():
+            self.stdout.write(f"repaired: conversation {conversation_id}, which {reason}")
         self.stdout.write(
             f"{result.listed} listed, {result.orphans} entries without a record removed, "
             f"{len(result.unreadable)} unreadable."
         )
         if result.unreadable:
-            self.stdout.write("Run manage.py find_corrupt for the reasons.")
+            self.stdout.write(
+                "Run manage.py find_corrupt for the reasons; --repair mends what can be mended."
+            )

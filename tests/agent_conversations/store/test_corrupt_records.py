@@ -8,12 +8,20 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import SortOrder
+from agent_conversations.types import ConversationChanges, SortOrder
 from sessions_store.errors import CorruptRecordError
-from tests.agent_conversations.store.records import NOW, SORT_ORDERS, new, said
+from tests.agent_conversations.store.records import (
+    NOW,
+    SORT_ORDERS,
+    contents,
+    new,
+    said,
+    write_legacy,
+)
 
 RECORD = keys.conversation_key("broken")
 MESSAGES = keys.messages_key("broken")
+IDS = keys.message_ids_key("broken")
 
 
 def _replace(redis: Redis, key: str, write: Callable[[], object]) -> None:
@@ -59,6 +67,12 @@ BREAKAGES: dict[str, Callable[[Redis], object]] = {
     "record with a foreign message": lambda redis: redis.set(
         RECORD, '{"createdAt":"2025-01-01T00:00:00Z","messages":["secret"]}'
     ),
+    "messages lost": lambda redis: redis.delete(MESSAGES),
+    "ids lost": lambda redis: redis.delete(IDS),
+    "messages and ids lost": lambda redis: redis.delete(MESSAGES, IDS),
+    "a message lost": lambda redis: redis.rpop(MESSAGES),
+    "an id lost": lambda redis: redis.hdel(IDS, redis.hkeys(IDS)[0]),
+    "ids a string": lambda redis: redis.set(IDS, "secret"),
     "messages a string": lambda redis: redis.set(MESSAGES, "secret"),
     "message no JSON": lambda redis: redis.rpush(MESSAGES, "secret"),
     "message empty": lambda redis: redis.lset(MESSAGES, 0, ""),
@@ -159,3 +173,64 @@ def test_message_with_an_unknown_role_fails_verification(
 
     with pytest.raises(CorruptRecordError):
         conversations.verify("broken")
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ([MESSAGES], "has 0 messages, but ids of 2"),
+        ([IDS], "has 2 messages, but ids of 0"),
+        ([MESSAGES, IDS], "has lost its messages"),
+    ],
+)
+def test_lost_key_is_told_by_every_operation(
+    conversations: ConversationRepository, raw_redis: Redis, lost: list[str], reason: str
+) -> None:
+    request = new("broken")
+    conversations.create(request)
+    for message_id in ("m1", "m2"):
+        conversations.append_message("broken", said(messageId=message_id))
+    raw_redis.delete(*lost)
+    before = raw_redis.hgetall(RECORD)
+    uses: list[Callable[[], object]] = [
+        lambda: conversations.get("broken"),
+        lambda: conversations.create(request),
+        lambda: conversations.append_message("broken", said(messageId="m1")),
+        lambda: conversations.append_messages("broken", [said(), said()]),
+        lambda: conversations.put_message("broken", "m1", said()),
+        lambda: conversations.get_message("broken", "m1"),
+        lambda: conversations.list_messages("broken"),
+        lambda: conversations.update("broken", ConversationChanges(agent_id="a")),
+        lambda: conversations.index("broken"),
+        lambda: conversations.verify("broken"),
+    ]
+
+    for use in uses:
+        with pytest.raises(CorruptRecordError) as refusal:
+            use()
+        assert refusal.value.reason == reason
+    assert raw_redis.hgetall(RECORD) == before
+    assert list(conversations.list().conversations) == []
+
+
+def test_message_id_that_leads_to_another_message_fails_verification(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    conversations.create(new("broken"))
+    conversations.append_messages("broken", [said(messageId="m1"), said(messageId="m2")])
+    raw_redis.hset(IDS, "m2", "0")
+
+    with pytest.raises(CorruptRecordError):
+        conversations.verify("broken")
+
+
+def test_messages_of_a_legacy_record_may_share_an_id(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    messages = [{"role": "user", "content": text, "messageId": "m1"} for text in ("a", "b")]
+    write_legacy(raw_redis, {"createdAt": NOW, "messages": messages}, "broken")
+
+    conversations.append_message("broken", said("c"))
+
+    assert contents(conversations.get("broken")) == ["a", "b", "c"]
+    conversations.verify("broken")

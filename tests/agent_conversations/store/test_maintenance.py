@@ -114,6 +114,56 @@ def test_reindex_applies_a_new_retention_to_every_record(
     assert kept == [-1, -1]
 
 
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [
+        (["messages", "ids"], []),
+        (["messages"], []),
+        (["ids"], ["message 0", "message 1"]),
+        (["one"], ["message 0"]),
+    ],
+    ids=str,
+)
+def test_repair_makes_what_is_left_readable(
+    conversations: ConversationRepository,
+    sessions: SessionRepository,
+    raw_redis: Redis,
+    lost: list[str],
+    left: list[str],
+) -> None:
+    (*_, damaged) = fill(conversations, 3)
+    if lost == ["one"]:
+        raw_redis.rpop(keys.messages_key(damaged))
+    names = {"messages": keys.messages_key(damaged), "ids": keys.message_ids_key(damaged)}
+    raw_redis.delete("-", *(names[one] for one in lost if one in names))
+
+    assert reindex(conversations, ignore).unreadable == [damaged]
+    result = reindex(conversations, ignore, repair=True)
+
+    assert list(result.repaired) == [damaged]
+    assert (result.listed, result.unreadable) == (3, [])
+    found = conversations.get(damaged)
+    assert [message.content for message in found.messages] == left
+    for message in found.messages:
+        assert conversations.append_message(damaged, message).replayed
+    conversations.append_message(damaged, said("since then"))
+    assert list(find_corrupt(conversations, sessions, ignore)) == []
+    assert reindex(conversations, ignore, repair=True).repaired == {}
+
+
+def test_repair_leaves_what_cannot_be_read(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    (*_, damaged) = fill(conversations, 3)
+    raw_redis.delete(keys.message_ids_key(damaged))
+    raw_redis.lset(keys.messages_key(damaged), 0, "{")
+
+    result = reindex(conversations, ignore, repair=True)
+
+    assert (result.unreadable, result.repaired) == ([damaged], {})
+    assert raw_redis.lrange(keys.messages_key(damaged), 0, 0) == [b"{"]
+
+
 def test_find_corrupt_finds_every_kind_of_damage_and_nothing_else(
     conversations: ConversationRepository, sessions: SessionRepository, raw_redis: Redis
 ) -> None:

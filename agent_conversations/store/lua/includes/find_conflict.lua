@@ -4,8 +4,8 @@
 -- error of the server; a corrupt record that is not a matter of these counts has none. Without a
 -- conflict, the times are those of the record, as they are stored; count is that of the messages,
 -- message_bytes their size. An expired record that Redis still has is deleted, and missing.
--- Uses: record_key messages_key message_ids_key retention_ms schema_version, and those of
--- delete_all
+-- Uses: record_key retention_ms schema_version, and those of count_messages and delete_all
+--- @include "count_messages"
 --- @include "delete_all"
 --- @include "now_ms"
 
@@ -49,13 +49,9 @@ local function find_conflict()
   if not (message_bytes and message_bytes >= 0) then
     return { 'corrupt' }
   end
-  local count, id_count = redis.call('LLEN', messages_key), redis.call('HLEN', message_ids_key)
-  -- Messages that came as one legacy record, which has no digest, may share ids.
-  local may_share_ids = not stored[5] and id_count > 0
-  local is_whole = id_count == count or (may_share_ids and id_count < count)
-  -- Eviction, or somebody's DEL, takes one key and leaves the others.
-  if not is_whole or (count == 0 and message_bytes > 0) then
-    return { 'corrupt', count, id_count }
+  local damage, count = count_messages(message_bytes, stored[5])
+  if damage then
+    return damage
   end
   return nil, stored[2], stored[3], count, message_bytes
 end
