@@ -23,7 +23,7 @@ from agent_conversations.store.cursors import Selection
 from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import ConversationReader, read_damaged, verify_conversation
 from agent_conversations.store.records import Owners, Scores, StoredConversation, new_revision
-from agent_conversations.store.scripts import ConversationScripts, LegacyRecordError
+from agent_conversations.store.scripts import BYTES_AT_ONCE, ConversationScripts, LegacyRecordError
 from agent_conversations.types import (
     AgentMessage,
     ConversationChanges,
@@ -185,7 +185,7 @@ class ConversationRepository:
                 conversation_id, created_at_ms=now, last_accessed_at_ms=now, **wanted
             )
         else:
-            stored = _decode(conversation_id, *reply)
+            stored = self._decode(conversation_id, *reply)
         if stored.request_digest != wanted["request_digest"]:
             raise ConversationExistsError(conversation_id)
         self._index.update(conversation_id, stored.scores)
@@ -195,7 +195,7 @@ class ConversationRepository:
     def get(self, conversation_id: str) -> StoredConversation:
         """Return the conversation. Reading it sets ``last_accessed_at`` to now."""
         _, *reply = self._scripts.run("read_conversation", conversation_id)
-        conversation = _decode(conversation_id, *reply)
+        conversation = self._decode(conversation_id, *reply)
         self._index.update(conversation_id, conversation.scores)
         return conversation
 
@@ -334,13 +334,20 @@ class ConversationRepository:
     ) -> MessagePage:
         """Return a page of messages; reading them sets ``last_accessed_at`` to now.
 
+        It has fewer than ``limit`` where they would have more than ``BYTES_AT_ONCE``.
+
         Raises:
             InvalidRequestError: ``after`` is not the ``next`` of a page in this order.
         """
         position = None if after is None else cursors.decode_cursor(after, conversation_id, order)
         first, last = cursors.page_range(position, limit, order)
         _, *reply, messages = self._scripts.run(
-            "page_messages", conversation_id, first=first, last=last
+            "page_messages",
+            conversation_id,
+            first=first,
+            last=last,
+            page_bytes=BYTES_AT_ONCE,
+            order=order,
         )
         scores = _scores(*reply)
         records.check_messages(conversation_id, messages)
@@ -374,7 +381,7 @@ class ConversationRepository:
             removed_count=len(removed),
             changes=[*removed, *records.encode(records.attributes_of(given))],
         )
-        conversation = _decode(conversation_id, *reply)
+        conversation = self._decode(conversation_id, *reply)
         before = Owners.decode(agent_id, user_id)
         self._index.update(conversation_id, conversation.scores, before)
         return conversation
@@ -501,6 +508,33 @@ class ConversationRepository:
         self._index.update(conversation_id, converted.conversation.scores)
         return True
 
+    def _decode(
+        self, conversation_id: str, flat_record: Sequence[bytes], messages: Sequence[bytes]
+    ) -> StoredConversation:
+        """Return the conversation of a reply, whose messages are fetched if it has too many bytes.
+
+        They are then not of one moment: some may be newer than the revision, none is older.
+        """
+        record = dict(zip(flat_record[::2], flat_record[1::2], strict=True))
+        conversation = records.decode_conversation(conversation_id, record, messages)
+        if messages or not conversation.message_bytes:
+            return conversation
+        fetched: list[bytes] = []
+        count = 1
+        while len(fetched) < count:
+            _, created_at_ms, _, count, page = self._scripts.run(
+                "page_messages",
+                conversation_id,
+                first=len(fetched),
+                last=-1,
+                page_bytes=BYTES_AT_ONCE,
+                order="asc",
+            )
+            if int(created_at_ms) != conversation.created_at_ms:
+                raise ConversationNotFoundError  # deleted meanwhile; another one has its id
+            fetched += page
+        return records.decode_conversation(conversation_id, record, fetched)
+
     def _claim_id(self, idempotency_key: str, candidate: str) -> str:
         """Return the conversation id that the key was given in the last day, else ``candidate``."""
         key = keys.idempotency_key(hashlib.sha256(idempotency_key.encode()).hexdigest())
@@ -542,13 +576,6 @@ def _check_repetition(conversation_id: str, given: bytes, stored: bytes) -> None
 
 def _scores(created_at_ms: bytes, last_accessed_at_ms: bytes, message_count: int) -> Scores:
     return Scores(int(created_at_ms), int(last_accessed_at_ms), message_count)
-
-
-def _decode(
-    conversation_id: str, flat_record: Sequence[bytes], messages: Sequence[bytes]
-) -> StoredConversation:
-    record = dict(zip(flat_record[::2], flat_record[1::2], strict=True))
-    return records.decode_conversation(conversation_id, record, messages)
 
 
 def _allowed(revisions: Sequence[str] | None) -> str:

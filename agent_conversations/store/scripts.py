@@ -23,6 +23,8 @@ from sessions_store.redis.script import Script
 from sessions_store.wire.fields import check_conversation_id
 from sessions_store.wire.model import SCHEMA_VERSION
 
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""The most bytes of messages in one reply: some milliseconds of the server's time."""
 _PACKAGE = "agent_conversations.store"
 
 
@@ -47,6 +49,7 @@ class ConversationScripts:
             "index_keys": index_keys,
             "retention_ms": retention_ms,
             "schema_version": SCHEMA_VERSION,
+            "bytes_at_once": BYTES_AT_ONCE,
         }
 
         def load(name: str) -> ScriptCall:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from agent_conversations.store import keys
+from agent_conversations.store.scripts import BYTES_AT_ONCE
 from sessions_store.types import AgentSession
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
@@ -74,8 +75,10 @@ def cases(place: Workplace) -> list[Case]:
             "schema_version": SCHEMA_VERSION,
         }
 
+    whole = {"bytes_at_once": BYTES_AT_ONCE}
+
     def read(size: int) -> Action:
-        return lambda: read_script(**common(f"bench-{size}"))
+        return lambda: read_script(**common(f"bench-{size}"), **whole)
 
     def stored_message(message_id: str) -> bytes:
         wire = MESSAGE.to_wire() | {"messageId": message_id, "timestamp": iso_from_ms(now_ms())}
@@ -107,7 +110,9 @@ def cases(place: Workplace) -> list[Case]:
     def create() -> object:
         fields = ("schemaVersion", 1, "revision", "0123456789abcdef", "requestDigest", "0" * 32)
         conversation_id = f"agent-{place.name}-{next(numbers):012d}"
-        return create_script(**common(conversation_id), fields=[*fields, "agentId", "agent_1"])
+        return create_script(
+            **common(conversation_id), **whole, fields=[*fields, "agentId", "agent_1"]
+        )
 
     session = AgentSession.from_registration(SESSION)
     stored = json_codec.encode(

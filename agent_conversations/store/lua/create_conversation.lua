@@ -8,7 +8,8 @@
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
 -- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4..]  fields           bytes  field, value, field, value … of the new record, without its
+-- ARGV[4]    bytes_at_once    count  of messages; if they have more, none come along
+-- ARGV[5..]  fields           bytes  field, value, field, value … of the new record, without its
 --                                    times
 --
 -- Returns { 'created', created_at_ms }, which is the time of its last access too; or { 'exists',
@@ -21,18 +22,19 @@ local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
-local fields = { unpack(ARGV, 4) }
+local bytes_at_once = ARGV[4]
+local fields = { unpack(ARGV, 5) }
 
 --- @include "find_conflict"
 --- @include "now_ms"
 --- @include "update_index_and_expiry"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
 if not conflict then
   -- A first attempt that failed halfway may not have updated the index.
   update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
-  return read_all('exists')
+  return read_all('exists', message_bytes)
 end
 if conflict[1] ~= 'missing' then
   return conflict

@@ -11,8 +11,11 @@
 -- ARGV[4]    first            index  of the first message wanted, as LRANGE counts: from 0, or from
 --                                    the end if negative
 -- ARGV[5]    last             index  of the last message wanted
+-- ARGV[6]    page_bytes       count  of the bytes that they may have; where they have more, fewer
+--                                    come, but one at least
+-- ARGV[7]    order            text   asc if the first ones come then, desc if the last ones
 --
--- Returns { 'read', created_at_ms, last_accessed_at_ms, count of all messages, messages }; or a
+-- Returns { 'read', created_at_ms, last_accessed_at_ms, count of all messages, messages in order }; or a
 -- conflict (see includes/find_conflict.lua).
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
@@ -23,14 +26,60 @@ local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
 local first = ARGV[4]
 local last = ARGV[5]
+local page_bytes = ARGV[6]
+local order = ARGV[7]
 
 --- @include "find_conflict"
 --- @include "touch"
 
-local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
+-- So many at a time, because a message may have 1 MiB: more would be read than may come.
+local CHUNK = 16
+
+local function read_within(from, to, left)
+  local found = {}
+  local is_ascending = order == 'asc'
+  while from <= to do
+    local chunk
+    if is_ascending then
+      chunk = redis.call('LRANGE', messages_key, from, math.min(to, from + CHUNK - 1))
+      from = from + CHUNK
+    else
+      chunk = redis.call('LRANGE', messages_key, math.max(from, to - CHUNK + 1), to)
+      to = to - CHUNK
+    end
+    for i = 1, #chunk do
+      local message = chunk[is_ascending and i or #chunk + 1 - i]
+      left = left - #message
+      if left < 0 and #found > 0 then
+        return found
+      end
+      found[#found + 1] = message
+    end
+  end
+  return found
+end
+
+local function reversed(found)
+  local result = {}
+  for i = #found, 1, -1 do
+    result[#result + 1] = found[i]
+  end
+  return result
+end
+
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
 if conflict then
   return conflict
 end
 local accessed_at_ms = touch(created_at_ms, last_accessed_at_ms, count)
-local messages = redis.call('LRANGE', messages_key, first, last)
+local messages
+if message_bytes <= tonumber(page_bytes) then
+  messages = redis.call('LRANGE', messages_key, first, last)
+else
+  local from, to = tonumber(first), tonumber(last)
+  from = from < 0 and math.max(0, count + from) or from
+  to = to < 0 and count + to or math.min(to, count - 1)
+  messages = read_within(from, to, tonumber(page_bytes))
+  messages = order == 'asc' and messages or reversed(messages)
+end
 return { 'read', created_at_ms, accessed_at_ms, count, messages }

@@ -8,6 +8,7 @@
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
 -- ARGV[3]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[4]    bytes_at_once    count  of messages; if they have more, none come along
 --
 -- Returns { 'read', fields, messages }, with the new lastAccessedAt; or a conflict (see
 -- includes/find_conflict.lua).
@@ -18,14 +19,15 @@ local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
+local bytes_at_once = ARGV[4]
 
 --- @include "find_conflict"
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
 if conflict then
   return conflict
 end
 touch(created_at_ms, last_accessed_at_ms, count)
-return read_all('read')
+return read_all('read', message_bytes)

@@ -8,11 +8,12 @@
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
 -- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4]    allowed          text   revisions, separated by spaces, of which the record must have
+-- ARGV[4]    bytes_at_once    count  of messages; if they have more, none come along
+-- ARGV[5]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
--- ARGV[5]    revision         text   of the conversation with these changes
--- ARGV[6]    removed_count    count  of the fields to remove
--- ARGV[7..]  changes          bytes  the names of the fields to remove, then field, value, field,
+-- ARGV[6]    revision         text   of the conversation with these changes
+-- ARGV[7]    removed_count    count  of the fields to remove
+-- ARGV[8..]  changes          bytes  the names of the fields to remove, then field, value, field,
 --                                    value … to set
 --
 -- Returns { 'updated', fields, messages, agentId before, userId before }; { 'stale' } if the record
@@ -24,10 +25,11 @@ local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
-local allowed = ARGV[4]
-local revision = ARGV[5]
-local removed_count = ARGV[6]
-local changes = { unpack(ARGV, 7) }
+local bytes_at_once = ARGV[4]
+local allowed = ARGV[5]
+local revision = ARGV[6]
+local removed_count = ARGV[7]
+local changes = { unpack(ARGV, 8) }
 
 --- @include "find_conflict"
 --- @include "is_among"
@@ -35,7 +37,7 @@ local changes = { unpack(ARGV, 7) }
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
 if conflict then
   return conflict
 end
@@ -57,6 +59,6 @@ end
 redis.call('HSET', record_key, 'revision', revision)
 remove_from(lists_before) -- touch puts it into those of today's owners
 touch(created_at_ms, last_accessed_at_ms, count)
-local reply = read_all('updated')
+local reply = read_all('updated', message_bytes)
 reply[4], reply[5] = ids_before[1], ids_before[2]
 return reply

@@ -1,0 +1,91 @@
+"""Conversations of many bytes: read in parts, so that nobody else waits for them."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from agent_conversations.errors import ConversationFullError
+from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.store.scripts import BYTES_AT_ONCE
+from agent_conversations.types import ConversationChanges, SortOrder
+from sessions_store.redis.client import StoreClient
+from tests.agent_conversations.store.records import SORT_ORDERS, contents, new, said
+from tests.agent_conversations.store.threads import run_together
+
+LENGTHS = [10, BYTES_AT_ONCE // 3, 20, BYTES_AT_ONCE // 2, BYTES_AT_ONCE // 2, 30, *[40] * 40]
+"""Of the messages' texts: together more than one reply may have."""
+
+
+@pytest.fixture
+def large(real_conversations: ConversationRepository) -> list[str]:
+    """The texts of a conversation ``large``."""
+    texts = [f"{number:03d}" + "x" * length for number, length in enumerate(LENGTHS)]
+    real_conversations.create(new("large"))
+    for text in texts:
+        real_conversations.append_message("large", said(text))
+    return texts
+
+
+def test_large_conversation_is_read_whole(
+    real_conversations: ConversationRepository, large: list[str]
+) -> None:
+    assert contents(real_conversations.get("large")) == large
+    updated = real_conversations.update("large", ConversationChanges(agent_id="a"))
+    assert contents(updated) == large
+    assert contents(real_conversations.create(new("large")).conversation) == large
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+@pytest.mark.parametrize("order", SORT_ORDERS)
+def test_pages_within_their_bytes_lead_through_all_messages(
+    real_conversations: ConversationRepository, large: list[str], order: SortOrder, limit: int
+) -> None:
+    found: list[str] = []
+    after = None
+    while True:
+        page = real_conversations.list_messages("large", limit=limit, after=after, order=order)
+        assert 1 <= len(page.messages_json) <= limit
+        assert sum(map(len, page.messages_json)) <= BYTES_AT_ONCE
+        assert page.total == len(large)
+        found += [message.content for message in page.messages]
+        after = page.next
+        if after is None:
+            break
+
+    assert found == (large if order == "asc" else large[::-1])
+
+
+def test_readers_of_a_large_conversation_leave_others_their_turn(
+    real_conversations: ConversationRepository, large: list[str]
+) -> None:
+    real_conversations.create(new("other"))
+
+    def read() -> None:
+        for _ in range(3):
+            assert real_conversations.get("large").message_count == len(large)
+
+    def append() -> None:
+        for _ in range(100):
+            real_conversations.append_message("other", said())
+
+    run_together(*[read] * 4, *[append] * 2)
+
+    assert real_conversations.get("other").message_count == 200
+
+
+def test_conversation_takes_no_more_bytes_than_its_limit(store: StoreClient) -> None:
+    conversations = ConversationRepository(store, max_bytes=1000)
+    conversations.create(new("mine"))
+    conversations.append_message("mine", said("x" * 500, messageId="m1"))
+    attempts: list[Callable[[], object]] = [
+        partial(conversations.append_message, "mine", said("x" * 500)),
+        partial(conversations.append_messages, "mine", [said(), said("x" * 500)]),
+    ]
+
+    for attempt in attempts:
+        with pytest.raises(ConversationFullError, match="most bytes it may have is 1000"):
+            attempt()
+
+    assert conversations.get("mine").message_count == 1
+    assert conversations.append_message("mine", said("x" * 500, messageId="m1")).replayed
