@@ -32,11 +32,13 @@ class JsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        headers = (parser_context or {})["request"].META
+        request = (parser_context or {})["request"]
+        headers = request.META
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise RequestTooLargeError
+        request.typed = body  # a page's form shows it again where it is refused
         # An empty rest of a body that was cut off would create a conversation.
         if len(body) < int(headers["CONTENT_LENGTH"]):
             raise _invalid_body("The body ended before all of it had come")

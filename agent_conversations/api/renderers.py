@@ -40,15 +40,28 @@ def _encodable(value: Any) -> Any:
     raise TypeError
 
 
+SHOWN_MESSAGES = 20
+"""How many of a conversation's messages its page shows, the newest; a page of several has one."""
+
+
 class BrowsableRenderer(BrowsableAPIRenderer):
-    """The browsable API: every form is filled in with an example that can be sent as it is."""
+    """The browsable API: every form is filled in with an example that can be sent as it is.
+
+    A form that was refused keeps what was typed.
+    """
 
     template = "agent_conversations/api.html"
     format = "html"
 
     def get_content(self, *args: Any) -> str:
         content: str = super().get_content(*args)
-        return json.dumps(json.loads(content), indent=2, ensure_ascii=False) if content else ""
+        if not content:
+            return ""
+        body = json.loads(content)
+        shown = 1 if "conversations" in body else SHOWN_MESSAGES
+        for conversation in _conversations_in(body):
+            del conversation["messages"][:-shown]
+        return json.dumps(body, indent=2, ensure_ascii=False)
 
     def get_raw_data_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
         raw_data_form = super().get_raw_data_form(data, view, method, request)
@@ -56,7 +69,9 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         if raw_data_form is None or form is None:
             return None
         example = json.dumps(form.example, indent=2, ensure_ascii=False)
-        raw_data_form.fields["_content"].initial = example
+        refused = view.response.status_code >= 400
+        typed = getattr(request, "typed", b"") if refused and request.method == method else b""
+        raw_data_form.fields["_content"].initial = typed.decode(errors="replace") or example
         return raw_data_form
 
     def get_context(
@@ -64,7 +79,15 @@ class BrowsableRenderer(BrowsableAPIRenderer):
     ) -> dict[str, Any]:
         context = super().get_context(data, accepted_media_type, renderer_context)
         view = context["view"]
-        context["links"] = _links(view, JsonRenderer().render(data))
+        content = JsonRenderer().render(data)
+        body = json.loads(content) if content else {}
+        context["links"] = _links(view, body)
+        if getattr(view, "action", "") == "list_conversations":
+            context["listing"] = _listing(context["request"], body)
+        else:
+            counts = [one["messageCount"] for one in _conversations_in(body)]
+            context["all_messages"] = sum(counts)
+            context["shown_messages"] = SHOWN_MESSAGES
         if context["response"].status_code == 405 and context["request"].method == "GET":
             context["content"] = "Nothing to read here: this path takes the form below."
         forms = {method: form_of(view, method) for method in view.allowed_methods}
@@ -76,19 +99,87 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         return context
 
 
-def _links(view: Any, content: bytes) -> Mapping[str, str]:
-    """Return where to go from a page: to the conversations on it, or around the one it is about."""
-    body = json.loads(content) if content else {}
+def _conversations_in(body: dict[str, Any]) -> list[dict[str, Any]]:
     if "conversations" in body:
-        listed = [conversation["conversationId"] for conversation in body["conversations"]]
-        return {each: reverse("agent-conversation-detail", args=[each]) for each in listed}
+        listed: list[dict[str, Any]] = body["conversations"]
+        return listed
+    one = body.get("conversation", body)
+    return [one] if "messageCount" in one and "messages" in one else []
+
+
+def _links(view: Any, body: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return where to go from a page: to a new conversation, or around the one it is about."""
     conversation_id = view.kwargs.get("conversation_id") or body.get("conversationId")
     if conversation_id is None:
-        return {}
+        return {"New conversation": reverse("agent-conversation-new")}
     names = {
         "Conversation": "agent-conversation-detail",
         "Messages": "agent-message-list",
         "New message": "agent-message-new",
         "Session": "agent-session-detail",
+        "All conversations": "agent-conversation-list",
     }
-    return {title: reverse(name, args=[conversation_id]) for title, name in names.items()}
+    return {
+        title: reverse(name, args=[] if name.endswith("conversation-list") else [conversation_id])
+        for title, name in names.items()
+    }
+
+
+_COLUMNS = {
+    "createdAt": "Created",
+    "messageCount": "Messages",
+    "lastAccessedAt": "Last access",
+}
+_FILTERS = {"agentId": "Agent", "userId": "User", "from": "From", "to": "To"}
+
+
+def _listing(request: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the table of a page of conversations, and where its links and its form lead."""
+    query = request.query_params
+
+    def address(**changes: object) -> str:
+        """Return this page's address with other parameters, from its start again."""
+        parameters = query.copy()
+        for name in ("cursor", "offset", *changes):
+            parameters.pop(name, None)
+        parameters.update({name: value for name, value in changes.items() if value is not None})
+        return f"{request.path}?{parameters.urlencode()}"
+
+    sort_by = query.get("sortBy") or "lastAccessedAt"
+    descending = query.get("sortOrder") != "asc"
+    columns = []
+    for field, title in _COLUMNS.items():
+        arrow = (" ▼" if descending else " ▲") if field == sort_by else ""
+        order = "asc" if arrow and descending else "desc"
+        # What a range means depends on what is sorted by.
+        ends = {} if field == sort_by else {"from": None, "to": None}
+        where = address(sortBy=field, sortOrder=order, **ends)
+        columns.append({"title": title + arrow, "address": where})
+    page = body.get("pagination", {"offset": 0, "limit": 0})
+    before = max(0, page["offset"] - page["limit"])
+    return {
+        "rows": [_row(conversation) for conversation in body.get("conversations", ())],
+        "columns": columns,
+        "page": page,
+        "first": page["offset"] + 1,
+        "last": page["offset"] + len(body.get("conversations", ())),
+        "previous": address(offset=before or None) if page["offset"] else "",
+        "next": address(cursor=page["next"]) if "next" in page else "",
+        "filters": [
+            {"name": name, "title": title, "value": query.get(name, "")}
+            for name, title in _FILTERS.items()
+        ],
+        "kept": {name: query[name] for name in ("limit", "sortBy", "sortOrder") if query.get(name)},
+        "all": request.path,
+    }
+
+
+def _row(conversation: Mapping[str, Any]) -> Mapping[str, Any]:
+    messages = conversation["messages"]
+    words = next((one["content"] for one in messages if one["content"]), "")
+    older = conversation["messageCount"] > len(messages)
+    return {
+        **conversation,
+        "address": reverse("agent-conversation-detail", args=[conversation["conversationId"]]),
+        "words": f"… {words}" if older and words else words,
+    }

@@ -12,6 +12,11 @@ from agent_conversations.api.renderers import JsonRenderer
 from sessions_store.wire.model import WireModel
 
 
+def for_programs(request: Request) -> bool:
+    """Return whether the response is JSON, and no page for a person."""
+    return isinstance(request.accepted_renderer, JsonRenderer)
+
+
 def respond(
     request: Request, body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponseBase:

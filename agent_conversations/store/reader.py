@@ -23,6 +23,15 @@ class ConversationReader:
         self._store = store
         self._read_summaries = store.pipelined_script("agent_conversations.store", "read_summary")
 
+    def get(self, conversation_id: str, *, message_limit: int) -> StoredConversation | None:
+        """Return the conversation, ``None`` if there is none.
+
+        Raises:
+            CorruptRecordError: its record cannot be read.
+        """
+        (reply,) = self._read([conversation_id], message_limit, MAX_PAGE_BYTES)
+        return self._decode(conversation_id, reply, message_limit, MAX_PAGE_BYTES)
+
     def find(
         self, conversation_ids: Sequence[str], *, message_limit: int
     ) -> tuple[list[StoredConversation], list[str]]:
@@ -35,16 +44,7 @@ class ConversationReader:
         conversations: list[StoredConversation] = []
         orphans: list[str] = []
         max_bytes = MAX_PAGE_BYTES // max(1, len(conversation_ids))
-        replies = self._read_summaries(
-            {
-                "record_key": keys.conversation_key(conversation_id),
-                "messages_key": keys.messages_key(conversation_id),
-                "message_ids_key": keys.message_ids_key(conversation_id),
-                "message_limit": message_limit,
-                "max_bytes": max_bytes,
-            }
-            for conversation_id in conversation_ids
-        )
+        replies = self._read(conversation_ids, message_limit, max_bytes)
         for conversation_id, reply in zip(conversation_ids, replies, strict=True):
             try:
                 found = self._decode(conversation_id, reply, message_limit, max_bytes)
@@ -59,6 +59,20 @@ class ConversationReader:
             else:
                 conversations.append(found)
         return conversations, orphans
+
+    def _read(
+        self, conversation_ids: Sequence[str], message_limit: int, max_bytes: int
+    ) -> Sequence[Any]:
+        return self._read_summaries(
+            {
+                "record_key": keys.conversation_key(conversation_id),
+                "messages_key": keys.messages_key(conversation_id),
+                "message_ids_key": keys.message_ids_key(conversation_id),
+                "message_limit": message_limit,
+                "max_bytes": max_bytes,
+            }
+            for conversation_id in conversation_ids
+        )
 
     def _decode(
         self, conversation_id: str, reply: Sequence[Any], message_limit: int, max_bytes: int

@@ -199,6 +199,17 @@ class ConversationRepository:
         self._index.update(conversation_id, conversation.scores)
         return conversation
 
+    def get_newest(self, conversation_id: str, *, message_limit: int) -> StoredConversation:
+        """Return the conversation with its newest messages only, in two round trips.
+
+        It sets ``last_accessed_at`` to now, as ``get`` does.
+        """
+        self.list_messages(conversation_id, limit=1, order="desc")
+        found = self._reader.get(conversation_id, message_limit=message_limit)
+        if found is None:  # deleted in between
+            raise ConversationNotFoundError
+        return found
+
     def append_message(
         self, conversation_id: str, message: AgentMessage, *, idempotency_key: str | None = None
     ) -> Appended:

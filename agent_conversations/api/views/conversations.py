@@ -14,7 +14,8 @@ from agent_conversations.api.headers import (
 )
 from agent_conversations.api.openapi.examples import CONVERSATION, EXAMPLE_ID
 from agent_conversations.api.openapi.operations import operation
-from agent_conversations.api.responses import respond, respond_written
+from agent_conversations.api.renderers import SHOWN_MESSAGES
+from agent_conversations.api.responses import for_programs, respond, respond_written
 from agent_conversations.api.views.base import ApiViewSet
 from agent_conversations.errors import (
     ConversationExistsError,
@@ -62,7 +63,10 @@ class AgentConversationViewSet(ApiViewSet):
     )
     @action(detail=False, url_path="list", url_name="list", name="Agent conversations")
     def list_conversations(self, request: Request) -> HttpResponseBase:
-        query = ConversationListQuery.parse(request.query_params.dict())
+        parameters = request.query_params.dict()
+        if not for_programs(request):  # a page's form sends its empty fields too
+            parameters = {name: value for name, value in parameters.items() if value}
+        query = ConversationListQuery.parse(parameters)
         page = conversations().list(**dict(query))
         pagination = Pagination(
             total=page.total,
@@ -126,7 +130,10 @@ class AgentConversationViewSet(ApiViewSet):
         errors=[ConversationNotFoundError, CorruptRecordError],
     )
     def retrieve(self, request: Request, conversation_id: str) -> HttpResponseBase:
-        return _with_etag(request, conversations().get(conversation_id))
+        if for_programs(request):
+            return _with_etag(request, conversations().get(conversation_id))
+        shown = conversations().get_newest(conversation_id, message_limit=SHOWN_MESSAGES)
+        return _with_etag(request, shown)
 
     @operation(
         "updateAgentConversation",

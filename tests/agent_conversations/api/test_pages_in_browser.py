@@ -116,3 +116,78 @@ def test_page_is_whole_under_its_content_security_policy(
     refused = [message for message in messages if "Content Security Policy" in message]
     # ReDoc's logo is another host's, and stays away.
     assert [message for message in refused if "logo" not in message] == []
+
+
+def test_table_of_conversations_is_filtered_sorted_and_paged(
+    running_service: str, page: Page
+) -> None:
+    api = f"{running_service}{PREFIX}"
+    for number in range(5):
+        body = {"conversationId": f"table-{number}", "agentId": "an agent"}
+        assert page.request.post(f"{api}/new", data=body).status == 201
+    words = {"role": "user", "content": "<b>What</b> is left for today?"}
+    assert page.request.post(f"{api}/table-1/message", data=words).status == 201
+    found = page.get_by_role("table").locator("tbody tr")
+    ids = found.locator("td:first-child")
+
+    page.goto(f"{api}/list?limit=2")
+    page.get_by_label("Agent").fill("an agent")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_label("Agent")).to_have_value("an agent")
+    expect(ids).to_have_text(["table-1", "table-4"])
+    expect(found.first).to_contain_text("<b>What</b> is left for today?")
+
+    page.get_by_role("link", name="Created").click()
+    expect(ids).to_have_text(["table-4", "table-3"])
+    page.get_by_role("link", name="Created").click()
+    expect(ids).to_have_text(["table-0", "table-1"])
+    page.get_by_role("link", name="Next").click()
+    expect(ids).to_have_text(["table-2", "table-3"])
+    expect(page.get_by_text("3 to 4 of 5")).to_be_visible()
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_role("link", name="Next")).to_have_count(0)
+    page.get_by_role("link", name="Previous").click()
+    expect(ids).to_have_text(["table-2", "table-3"])
+
+    page.get_by_role("link", name="table-3").click()
+    expect(page.get_by_role("heading", name="Agent conversation")).to_be_visible()
+    page.get_by_role("link", name="All conversations").click()
+    page.get_by_role("link", name="New conversation").click()
+    expect(page.get_by_role("heading", name="New agent conversation")).to_be_visible()
+
+
+def test_refused_filter_can_be_mended(running_service: str, page: Page) -> None:
+    page.goto(f"{running_service}{PREFIX}/list")
+    page.get_by_label("From").fill("yesterday")
+    page.get_by_role("button", name="Filter").click()
+
+    expect(page.locator(".response-info")).to_contain_text("from must be ISO 8601")
+    expect(page.get_by_label("From")).to_have_value("yesterday")
+
+
+@pytest.mark.parametrize("typed", ['{"agentId": ["ü"]}', '{"agentId": '])
+def test_form_keeps_what_was_typed_after_a_refusal(
+    running_service: str, page: Page, typed: str
+) -> None:
+    page.goto(f"{running_service}{PREFIX}/new")
+    page.get_by_role("textbox", name="Content:").fill(typed)
+    page.get_by_role("button", name="POST", exact=True).click()
+
+    expect(page.locator(".response-info")).to_contain_text("HTTP 400")
+    expect(page.get_by_role("textbox", name="Content:")).to_have_value(typed)
+
+
+def test_page_of_a_long_conversation_stays_short(running_service: str, page: Page) -> None:
+    api = f"{running_service}{PREFIX}"
+    page.request.post(f"{api}/new", data={"conversationId": "long"})
+    for number in range(25):
+        words = {"role": "user", "content": f"words number {number};"}
+        assert page.request.post(f"{api}/long/message", data=words).status == 201
+
+    page.goto(f"{api}/long")
+    expect(page.get_by_text("the newest 20 of 25 messages")).to_be_visible()
+    expect(page.locator(".response-info")).to_contain_text("words number 5;")
+    expect(page.locator(".response-info")).not_to_contain_text("words number 4;")
+
+    page.get_by_role("link", name="read the rest a page at a time").click()
+    expect(page.locator(".response-info")).to_contain_text("words number 4;")
