@@ -219,6 +219,13 @@ class Environment(BaseSettings):
         description="connections that one worker opens to Redis at most; it never needs more than "
         "`THREADS` - 2",
     )
+    keep_alive_seconds: int = Field(
+        default=75,
+        ge=1,
+        le=3_600,
+        description="how long an idle connection stays open; longer than your load balancer's, "
+        "which is 60 mostly",
+    )
     allowed_hosts: Annotated[
         list[HostName], BeforeValidator(lambda text: _entries(text) or LOCAL_HOSTS)
     ] = Field(

@@ -46,6 +46,7 @@ MIDDLEWARE = [
     # Before CORS: a preflight for a foreign host is refused as well.
     "agent_conversations.api.middleware.CommonMiddleware",
     "agent_conversations.api.middleware.CorsMiddleware",
+    "agent_conversations.api.middleware.refuse_unreadable_types",
     "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 # Pages have their headers from bound_requests, and CorsMiddleware refuses forged requests: Django's

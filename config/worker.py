@@ -5,8 +5,11 @@ import multiprocessing
 import os
 import signal
 
+from django.conf import settings
+
 from config import wsgi
 from config.access_log import log_requests
+from config.connections import SlowClients
 from sessions_store.embedded.parent_process import end_with_parent
 
 __all__ = ["application"]
@@ -18,7 +21,9 @@ _parent = multiprocessing.parent_process()
 # A worker has nothing to save but the last lines of its access log, and no one is left to see that
 # it obeys.
 end_with_parent(_parent.pid if _parent and _parent.pid else os.getppid(), by=signal.SIGKILL)
-application = log_requests(wsgi.application)
+_slow_clients = SlowClients(settings.ENVIRONMENT.port, settings.ENVIRONMENT.threads)
+_slow_clients.start()
+application = _slow_clients.wrap(log_requests(wsgi.application))
 # What is loaded by now stays. To look at it again, a full collection took 40 ms and brought pages
 # into memory that nothing else needs.
 gc.collect()

@@ -13,11 +13,14 @@ from django.core.exceptions import (
     SuspiciousOperation,
     TooManyFieldsSent,
 )
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import BadHeaderError, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from pydantic import Field
 from rest_framework import exceptions
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.response import Response
 
+from agent_conversations.api.media_types import MAX_HEADER_CHARACTERS
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationFullError,
@@ -100,6 +103,8 @@ ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
         400, "invalid_request", "This host name is not among the server's ALLOWED_HOSTS."
     ),
     SuspiciousOperation: ErrorResponse(400, "invalid_request", "The request cannot be read."),
+    # A header of the response is made of the request's query.
+    BadHeaderError: ErrorResponse(400, "invalid_request", "A parameter has a line break."),
     exceptions.ParseError: ErrorResponse(400, "invalid_request"),
     exceptions.NotAuthenticated: _NO_TOKEN,
     exceptions.AuthenticationFailed: _NO_TOKEN,
@@ -168,15 +173,19 @@ def envelope(error: Exception) -> Error:
     )
 
 
-def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Django REST Framework's ``EXCEPTION_HANDLER``: every exception becomes the envelope."""
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
+    """Django REST Framework's ``EXCEPTION_HANDLER``: every exception becomes the envelope.
+
+    In JSON, unless a browser is shown a page; whatever else a view may render, such as YAML.
+    """
     _log(error)
     headers = _headers(error)
     if isinstance(error, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
-    # A plain object: the renderers of drf-spectacular's views know nothing of our types.
-    body = envelope(error).to_wire()
-    return Response(body, status=error_response(error).status, headers=headers)
+    renderer = getattr(context["request"], "accepted_renderer", None)
+    if isinstance(renderer, BrowsableAPIRenderer):
+        return Response(envelope(error), status=error_response(error).status, headers=headers)
+    return _to_json(error, headers)
 
 
 def _log(error: Exception) -> None:
@@ -202,6 +211,11 @@ def _headers(error: Exception) -> dict[str, str]:
     return headers
 
 
+def header_too_long(name: str) -> InvalidRequestError:
+    sentence = f"{name} must not be longer than {MAX_HEADER_CHARACTERS} characters"
+    return InvalidRequestError(sentence, {name: [sentence]})
+
+
 def error_view(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's error view, for what fails before a view is reached (config/urls.py names it)."""
     # That of a 500 is given no exception, but is called while it is handled.
@@ -209,8 +223,13 @@ def error_view(request: HttpRequest, exception: Exception | None = None) -> Http
     if not isinstance(error, Exception):
         error = RuntimeError()
     _log(error)
+    return _to_json(error, {})
+
+
+def _to_json(error: Exception, headers: Mapping[str, str]) -> HttpResponse:
     return HttpResponse(
         json_codec.encode(envelope(error).to_wire()),
         status=error_response(error).status,
         content_type="application/json",
+        headers=headers,
     )

@@ -48,6 +48,10 @@ RETRY_AFTER = _describe(
 
 def idempotency_key(request: Request) -> str | None:
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key == "":
+        # What the server makes of a value that is not ASCII, too.
+        sentence = "Idempotency-Key must not be empty, and must be ASCII"
+        raise InvalidRequestError(sentence, {"Idempotency-Key": [sentence]})
     return None if key is None else IdempotencyKey.parse({"Idempotency-Key": key}).idempotency_key
 
 

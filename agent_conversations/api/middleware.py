@@ -1,19 +1,32 @@
 """What every response has in common, those of other middleware included."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from corsheaders import middleware as corsheaders
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
 from django.middleware import common
+from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
 from agent_conversations.api import API_PREFIX
-from agent_conversations.api.exceptions import OriginNotAllowedError, error_view
+from agent_conversations.api.exceptions import (
+    OriginNotAllowedError,
+    error_view,
+    header_too_long,
+)
+from agent_conversations.api.media_types import (
+    MAX_HEADER_CHARACTERS,
+    NO_LENGTH,
+    TOO_LONG,
+    UNREADABLE,
+)
 from agent_conversations.api.origins import is_of_another_site
+from sessions_store.errors import InvalidRequestError
 from sessions_store.redis import deadline
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -70,6 +83,8 @@ class CommonMiddleware(common.CommonMiddleware):
     def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         if request.path_info.startswith("/health"):
             return None
+        if len(request.META.get("HTTP_HOST", "")) > MAX_HEADER_CHARACTERS:
+            raise DisallowedHost
         return super().process_request(request)
 
 
@@ -84,6 +99,8 @@ class CorsMiddleware(corsheaders.CorsMiddleware):
     """
 
     def __call__(self, request: HttpRequest) -> Any:
+        if len(request.META.get("HTTP_ORIGIN", "")) > MAX_HEADER_CHARACTERS:
+            return error_view(request, header_too_long("Origin"))
         if request.path_info.startswith(API_PREFIX):
             if (
                 request.method not in SAFE_METHODS
@@ -102,3 +119,19 @@ class CorsMiddleware(corsheaders.CorsMiddleware):
             return self.origin_found_in_white_lists(origin, urlsplit(origin))
         except ValueError:
             return False  # no URL
+
+
+def refuse_unreadable_types(get_response: GetResponse) -> GetResponse:
+    """Refuse what ``config.wsgi`` found in ``Content-Type``; below CORS, so that pages see it."""
+    errors: Mapping[str | None, Exception] = {
+        TOO_LONG: header_too_long("Content-Type"),
+        UNREADABLE: UnsupportedMediaType(UNREADABLE),
+        NO_LENGTH: InvalidRequestError("A body in HTTP/1.0 must have a Content-Length"),
+    }
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.content_type in errors:
+            return error_view(request, errors[request.content_type])
+        return get_response(request)
+
+    return middleware

@@ -1,15 +1,16 @@
 """Who gets JSON and who the browsable API."""
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import Any
 
-from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+
+from agent_conversations.api.exceptions import header_too_long
+from agent_conversations.api.media_types import MAX_HEADER_CHARACTERS, qualities
 
 _JSON = "application/json"
 _HTML = "text/html"
@@ -22,7 +23,8 @@ class JsonUnlessBrowser(BaseContentNegotiation):
     words (``application/json;q=0``) gets a 406.
 
     Raises:
-        NotAcceptable: JSON is refused and HTML not asked for.
+        NotAcceptable: JSON is refused and HTML not asked for; or the header cannot be read.
+        InvalidRequestError: the header is too long.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
@@ -33,7 +35,14 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         by_type: dict[Any, BaseRenderer] = {renderer.media_type: renderer for renderer in renderers}
-        quality = _qualities(request.META.get("HTTP_ACCEPT", "*/*").lower())
+        accept = request.META.get("HTTP_ACCEPT", "*/*")
+        if accept in ("*/*", _JSON):  # nearly every program's
+            return by_type[_JSON], _JSON
+        if len(accept) > MAX_HEADER_CHARACTERS:
+            raise header_too_long("Accept")
+        quality = qualities(accept)
+        if quality is None:
+            raise NotAcceptable
         html = quality.get(_HTML, 0.0)
         json = quality.get(_JSON, quality.get("application/*", quality.get("*/*", 1.0)))
         if html > 0 and _HTML in by_type and html >= quality.get(_JSON, 0.0):
@@ -41,17 +50,6 @@ class JsonUnlessBrowser(BaseContentNegotiation):
         if json <= 0:
             raise NotAcceptable
         return by_type[_JSON], _JSON
-
-
-@lru_cache(maxsize=64)  # nearly every client sends one of a few headers
-def _qualities(accept: str) -> Mapping[str, float]:
-    """Return the quality of each media type in an ``Accept`` header, from 0 to 1."""
-    qualities: dict[str, float] = {}
-    for part in accept.split(","):
-        media_type = MediaType(part.strip())
-        name = f"{media_type.main_type}/{media_type.sub_type}"
-        qualities.setdefault(name, float(media_type.quality))
-    return qualities
 
 
 class FirstRenderer(BaseContentNegotiation):

@@ -439,6 +439,73 @@ def test_bodies_in_chunks_are_read_like_others(
     assert [message["content"] for message in stored] == (["in chunks"] if status == 201 else [])
 
 
+HALVES = {
+    "a body": b"Content-Length: 50\r\n\r\n{",
+    "a body in chunks": b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+}
+
+
+@pytest.fixture
+def send_half() -> Iterator[Callable[[Service, str], socket.socket]]:
+    """Begin a request to create a conversation, with half a body, and leave it so."""
+    with ExitStack() as stack:
+
+        def send(service: Service, half: str) -> socket.socket:
+            head = b"POST %b/new HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            address = ("127.0.0.1", service.port)
+            client = stack.enter_context(socket.create_connection(address, timeout=10))
+            client.sendall(head % API.encode() + HALVES[half])
+            return client
+
+        yield send
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_bodies_hold_nobody_else_up(
+    start: Callable[..., Service], send_half: Callable[[Service, str], socket.socket], half: str
+) -> None:
+    service = start(WORKERS="1", THREADS="2").until_up()
+    for _ in range(32):
+        send_half(service, half)
+
+    assert service.request("GET", "/health/live")[0] == 200
+    assert service.request("POST", f"{API}/new", b"{}")[0] == 201
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_stranger_is_refused_before_the_body_is_read(
+    start: Callable[..., Service], send_half: Callable[[Service, str], socket.socket], half: str
+) -> None:
+    service = start(WORKERS="1", THREADS="2", API_TOKENS="a:0123456789abcdef").until_up()
+
+    clients = [send_half(service, half) for _ in range(6)]
+
+    assert {client.recv(100).split(b"\r\n")[0] for client in clients} == {
+        b"HTTP/1.1 401 Unauthorized"
+    }
+
+
+def test_slow_body_leaves_time_for_redis(
+    start: Callable[..., Service], send_half: Callable[[Service, str], socket.socket]
+) -> None:
+    service = start().until_up()
+    client = send_half(service, "a body")
+
+    time.sleep(1.5)  # longer than a request may go on sending commands
+    client.sendall(b"}" + b" " * 48)
+
+    assert client.recv(100).startswith(b"HTTP/1.1 201 ")
+
+
+def test_idle_connection_is_kept_as_the_setting_says(start: Callable[..., Service]) -> None:
+    service = start(KEEP_ALIVE_SECONDS="1").until_up()
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+        assert client.recv(1000) == b""
+
+
 def http2_frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return b"%b%c%c%b%b" % (
         len(payload).to_bytes(3, "big"),

@@ -1,10 +1,15 @@
 """The WSGI application that is served, called as a server calls it."""
 
+import codecs
+import json
+import time
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -13,6 +18,8 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import ViewSet
 
 from config.urls import urlpatterns as service_urlpatterns
+from config.wsgi import application
+from tests.agent_conversations.api.conftest import assert_error
 from tests.agent_conversations.api.routes import PREFIX
 from tests.conftest import ServedClient
 
@@ -106,3 +113,97 @@ def test_host_name_is_checked_by_the_current_settings(
     assert client.get(f"{PREFIX}/list").status_code == 400
     assert client.get(f"{PREFIX}/list", headers=elsewhere).status_code == 200
     assert django_settings.ALLOWED_HOSTS == ["elsewhere.example"]
+
+
+@pytest.fixture
+def searched_codecs() -> Iterator[list[str]]:
+    """The names that Python looked for among its codecs, and keeps for ever."""
+    names: list[str] = []
+    codecs.register(names.append)
+    yield names
+    codecs.unregister(names.append)
+
+
+UNREADABLE_TYPES = [
+    "a; b*=bogus''x",
+    "application/json; b*=bogus''x",
+    "application/json; charset",
+    "application/json; charset=hex",
+    "application/json; charset=base64",
+    "text/plain; charset=undefined",
+    'text/plain; charset="punycode"',
+    "text/plain; charset=utf-8; charset=idna",
+    f"text/plain; charset={'x' * 1000}",
+    "no type at all",
+]
+
+
+@pytest.mark.parametrize("content_type", UNREADABLE_TYPES)
+@pytest.mark.parametrize(
+    "route", [f"GET {PREFIX}/list?limit=1", f"POST {PREFIX}/new", "GET /health/live", "GET /docs"]
+)
+def test_unreadable_content_type_is_unsupported(
+    client: ServedClient, searched_codecs: list[str], route: str, content_type: str
+) -> None:
+    method, path = route.split()
+
+    response = client.generic(method, path, b"{}", content_type)
+
+    assert_error(response, "unsupported_media_type")
+    assert searched_codecs == []
+
+
+@pytest.mark.parametrize("name", ["CONTENT_TYPE", "HTTP_ACCEPT", "HTTP_HOST", "HTTP_ORIGIN"])
+@pytest.mark.parametrize("value", ['a;x="' + ";" * 200_000, "a/b;x=" + "a" * 200_000])
+def test_long_header_is_refused_without_delay(client: ServedClient, name: str, value: str) -> None:
+    began = time.monotonic()
+
+    response = client.generic("GET", f"{PREFIX}/list", **{name: value})  # type: ignore[arg-type]
+
+    assert time.monotonic() - began < 1
+    assert_error(response, "invalid_request")
+
+
+def test_content_type_of_a_request_without_body_may_be_any(client: ServedClient) -> None:
+    response = client.generic("GET", f"{PREFIX}/list", CONTENT_TYPE="text/plain; format=flowed")
+
+    assert response.status_code == 200
+
+
+def test_query_with_too_many_fields_is_refused(client: ServedClient) -> None:
+    query = "&".join(f"a{number}=" for number in range(1_001))
+    for content_type in ("application/json; charset=utf-8", "application/json", ""):
+        response = client.generic("GET", f"{PREFIX}/list?{query}", CONTENT_TYPE=content_type)
+
+        assert_error(response, "invalid_request")
+
+
+def test_line_break_in_the_schemas_version_is_refused(client: ServedClient) -> None:
+    for path in ("/openapi.yaml", "/openapi.json"):
+        assert_error(client.get(f"{path}?version=%0A"), "invalid_request")
+
+
+def test_request_that_cannot_be_built_is_reported_by_us(log: pytest.LogCaptureFixture) -> None:
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    # From a server that does not write paths as PEP 3333 says.
+    environ = {**RequestFactory().get(PREFIX).environ, "PATH_INFO": "/\u20ac"}
+
+    body = application(environ, lambda *start: started.append(start))
+
+    assert json.loads(b"".join(body))["code"] == "internal_error"
+    assert started == [("500 Internal Server Error", [("Content-Type", "application/json")])]
+    assert "A request failed" in log.text
+
+
+def test_body_without_length_is_refused_in_http_1_0(client: ServedClient) -> None:
+    response = client.generic(
+        "POST", f"{PREFIX}/new", CONTENT_TYPE="application/json", SERVER_PROTOCOL="HTTP/1.0"
+    )
+
+    assert_error(response, "invalid_request")
+
+
+def test_request_without_body_needs_no_length(client: ServedClient) -> None:
+    response = client.generic("POST", f"{PREFIX}/new", SERVER_PROTOCOL="HTTP/1.0")
+
+    assert response.status_code == 201

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
@@ -19,6 +20,9 @@ from sessions_store.redis.client import without_credentials
 
 MAX_CONNECTIONS = 500
 """That one worker has open at the same time; further ones wait in the kernel's backlog."""
+
+MAX_HEAD_BYTES = 16 * 1024
+"""Of a request's line and headers together; of more, the server responds with 431."""
 
 
 class Command(BaseCommand):
@@ -138,7 +142,13 @@ def _server(environment: Environment, address: str) -> MPServer:
         http=HTTPModes.http1,
         workers=environment.workers,
         websockets=False,
-        blocking_threads=environment.threads,
+        http1_settings=HTTP1Settings(
+            # Also how long it waits for the headers of a connection's next request.
+            header_read_timeout=environment.keep_alive_seconds * 1000,
+            max_buffer_size=MAX_HEAD_BYTES,
+        ),
+        # As many as clients that may be slow; config/connections.py keeps to THREADS.
+        blocking_threads=MAX_CONNECTIONS,
         # A worker that was killed comes back; one that dies again within seconds ends the service.
         respawn_failed_workers=True,
         # Seconds; the longest request takes half of them.

@@ -186,3 +186,11 @@ def test_invalid_request_is_refused_as_such_in_an_outage(api_in_outage: Api) -> 
     assert_error(api_in_outage.get("/list?limit=0"), "invalid_request")
     assert_error(api_in_outage.post("/c-1/message", {}), "invalid_request")
     assert_error(api_in_outage.get("/-no-id"), "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/openapi.yaml", "/openapi.json", "/docs", "/redoc"])
+def test_error_of_a_document_is_json(client: ServedClient, path: str) -> None:
+    response = client.generic("POST", path)
+
+    assert_error(response, "method_not_allowed")
+    assert response.headers["Allow"]

@@ -20,6 +20,8 @@ from tests.conftest import ServedClient
         "text/*",
         "application/json, text/html;q=0.5",
         "text/html;q=0, */*",
+        "image/gif, *; q=.2, */*; q=.2",
+        'application/json; profile="a;b,c", ,',
     ],
 )
 def test_accept_without_html_by_name_gives_json(api: Api, accept: str | None) -> None:
@@ -54,6 +56,11 @@ def test_accept_with_html_by_name_gives_a_page(
         "application/json;Q=0",
         "application/json; q=0.0, text/plain",
         "*/*;q=0",
+        "text/html;q*=bogus''1",
+        "text/html;q=x",
+        "text/html;q=2",
+        "text/html;q",
+        'text/html;a="',
     ],
 )
 def test_accept_that_refuses_json_is_an_error_in_json(api: Api, accept: str) -> None:
