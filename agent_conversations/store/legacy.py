@@ -41,7 +41,7 @@ def convert(conversation_id: str, raw: bytes) -> ConvertedConversation:
         CorruptRecordError: not JSON, or not such a conversation.
     """
     try:
-        return _convert(conversation_id, json_codec.decode(_without_lone_surrogates(raw)))
+        return _convert(conversation_id, json_codec.decode(without_lone_surrogates(raw)))
     except (ValueError, KeyError, TypeError):
         raise CorruptRecordError("conversation", conversation_id) from None
 
@@ -57,7 +57,8 @@ def owners(conversation_id: str, raw: bytes) -> Owners:
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def _without_lone_surrogates(raw: bytes) -> bytes:
+def without_lone_surrogates(raw: bytes) -> bytes:
+    """Return JSON in which each half of a surrogate pair, escaped as such, is U+FFFD."""
     if not _surrogate.search(raw):
         return raw
     text = json.dumps(json.loads(raw), ensure_ascii=False)

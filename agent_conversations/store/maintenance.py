@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from agent_conversations.errors import ConversationNotFoundError
+from agent_conversations.store.foreign_records import Change, mend
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, WrongTypeError
 from sessions_store.redis.client import StoreClient
@@ -95,7 +96,10 @@ class Imported:
     imported: int = 0
     present: int = 0
     missing: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Why, by the id of the record."""
+    changes: dict[str, list[Change]] = field(default_factory=dict)
+    """By the id of the conversation."""
 
 
 def import_from_node(
@@ -117,12 +121,19 @@ def import_from_node(
             raw = source.get(prefix + conversation_id)
             if raw is None:
                 result.missing += 1
-            elif conversations.import_legacy(conversation_id, raw, dry_run=dry_run):
-                result.imported += 1
             else:
-                result.present += 1
-        except (CorruptRecordError, InvalidRequestError, WrongTypeError):
-            result.unreadable.append(conversation_id)
+                mended, changes = mend(conversation_id, raw)
+                is_new = conversations.import_legacy(conversation_id, mended, dry_run=dry_run)
+                result.imported += is_new
+                result.present += not is_new
+                if is_new and changes:
+                    result.changes[conversation_id] = changes
+        except CorruptRecordError as error:
+            result.unreadable[conversation_id] = error.reason
+        except InvalidRequestError:
+            result.unreadable[conversation_id] = "has an invalid id"
+        except WrongTypeError:
+            result.unreadable[conversation_id] = "is no string in Redis"
         advance(1)
     return result
 

@@ -60,7 +60,11 @@ class Command(StoreCommand):
             f"{result.imported} {verb}, {result.present} exist already, "
             f"{result.missing} listed without a record, {len(result.unreadable)} unreadable."
         )
-        for conversation_id in result.unreadable:
-            self.stdout.write(f"unreadable: {printable(conversation_id)}")
+        for conversation_id, changes in result.changes.items():
+            for change in changes:
+                place = "" if change.message is None else f"message {change.message}, "
+                self.stdout.write(f"{conversation_id}: {place}{change.field}: {change.why}")
+        for conversation_id, reason in result.unreadable.items():
+            self.stdout.write(f"unreadable: {printable(conversation_id)}: {reason}")
         if result.unreadable:
             sys.exit(1)

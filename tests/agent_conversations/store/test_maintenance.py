@@ -268,12 +268,79 @@ def test_import_names_unreadable_records_and_continues(
 ) -> None:
     raw_redis.set("agent:conversation:broken", "{")
     raw_redis.set("agent:conversation:bad id", legacy_json())
-    raw_redis.set("agent:conversation:impossible", legacy_json(createdAt=1e20))
+    raw_redis.set(
+        "agent:conversation:impossible",
+        legacy_json(createdAt=1e20, lastAccessedAt=None, messages=[]),
+    )
     raw_redis.hset("agent:conversation:hash", "a", "b")
     raw_redis.set(b"agent:conversation:\xff", legacy_json())
 
     result = import_from_node(node, conversations, ignore)
 
     assert result.imported == 2
-    assert sorted(result.unreadable) == ["bad id", "broken", "hash", "impossible"]
+    assert result.unreadable == {
+        "bad id": "has an invalid id",
+        "broken": "is not JSON",
+        "hash": "is no string in Redis",
+        "impossible": "has no time",
+    }
     assert result.missing == 2
+
+
+ODD_MESSAGES: list[Any] = [
+    {"role": "user", "content": None, "timestamp": 1738555446},
+    {"role": "agent", "content": {"text": "Hi"}, "timestamp": 1738555447123},
+    {"role": "tool", "content": "", "toolOutput": {"n": 10**20}, "status": "success"},
+    {"role": "narrator", "content": "x", "messageId": "i" * 257, "status": "queued"},
+    "no object",
+    {"role": "user", "content": "y", "messageId": 7, "source": "fax", "toolArgs": [1]},
+]
+
+
+def test_import_keeps_odd_messages_and_tells_each_change(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    record = legacy_json(
+        messages=ODD_MESSAGES, createdAt=1738555446, title="Today", status="open", agentId=5
+    )
+    raw_redis.set("agent:conversation:odd", record)
+
+    result = import_from_node(StoreClient(raw_redis), conversations, ignore)
+
+    assert (result.imported, result.unreadable) == (1, {})
+    found = conversations.get("odd")
+    assert [message.content for message in found.messages] == ["", '{"text":"Hi"}', "", "x", "y"]
+    roles = [message.role for message in found.messages]
+    assert roles == ["user", "assistant", "tool", "system", "user"]
+    assert found.created_at == "2025-02-03T04:04:06.000Z"
+    assert found.messages[0].timestamp == "2025-02-03T04:04:06.000Z"
+    assert found.messages[1].timestamp == "2025-02-03T04:04:07.123Z"
+    assert found.messages[2].tool_output == '{"n":100000000000000000000}'
+    assert [message.status for message in found.messages[2:4]] == ["completed", None]
+    assert found.messages[4].tool_args == {"value": [1]}
+    assert found.agent_id == "5"
+    assert found.metadata is not None
+    assert (found.metadata["title"], found.metadata["status"]) == ("Today", "open")
+    assert {(one.message, one.field) for one in result.changes["odd"]} == {
+        (None, "agentId"),
+        (None, "title"),
+        (None, "status"),
+        (0, "content"),
+        (1, "role"),
+        (1, "content"),
+        (2, "toolOutput"),
+        (2, "status"),
+        (3, "role"),
+        (3, "messageId"),
+        (3, "status"),
+        (4, "message"),
+        (5, "messageId"),
+        (5, "source"),
+        (5, "toolArgs"),
+    }
+
+
+def test_sound_record_is_imported_without_a_change(
+    node: StoreClient, conversations: ConversationRepository
+) -> None:
+    assert import_from_node(node, conversations, ignore).changes == {}
