@@ -5,6 +5,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Wheels only: to build an sdist, pip would fetch what that needs, of any version and any content.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	--only-binary :all:
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-check check format openapi architecture \
@@ -68,10 +71,10 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: requirements/base.txt | $(BIN)/python
 	@echo 'Installing $< into $(VENV), once: about a minute …'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(INSTALL) -r $<
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
 	@echo 'Installing $< into $(VENV), once: about a minute …'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(INSTALL) -r $<
 	@touch $@ $(VENV)/run.stamp
