@@ -99,20 +99,27 @@ class CorsMiddleware(corsheaders.CorsMiddleware):
     """
 
     def __call__(self, request: HttpRequest) -> Any:
-        if len(request.META.get("HTTP_ORIGIN", "")) > MAX_HEADER_CHARACTERS:
+        headers = request.META
+        if len(headers.get("HTTP_ORIGIN", "")) > MAX_HEADER_CHARACTERS:
             return error_view(request, header_too_long("Origin"))
-        if request.path_info.startswith(API_PREFIX):
-            if (
-                request.method not in SAFE_METHODS
-                and is_of_another_site(request)
-                and not self._is_allowed(request.META.get("HTTP_ORIGIN", ""))
-            ):
-                return self.add_response_headers(
-                    request, error_view(request, OriginNotAllowedError())
-                )
-            if "HTTP_ORIGIN" not in request.META:
+        if request.path_info.startswith(API_PREFIX) and "HTTP_ORIGIN" not in headers:
+            if "HTTP_SEC_FETCH_SITE" not in headers or not self._is_refused(request):
                 return self.get_response(request)
+            return error_view(request, OriginNotAllowedError())
         return super().__call__(request)
+
+    def check_preflight(self, request: HttpRequest) -> HttpResponseBase | None:
+        response: HttpResponseBase | None = super().check_preflight(request)
+        if response is None and self._is_refused(request):
+            return error_view(request, OriginNotAllowedError())
+        return response
+
+    def _is_refused(self, request: HttpRequest) -> bool:
+        return (
+            request.method not in SAFE_METHODS
+            and is_of_another_site(request)
+            and not self._is_allowed(request.META.get("HTTP_ORIGIN", ""))
+        )
 
     def _is_allowed(self, origin: str) -> bool:
         try:
