@@ -20,11 +20,13 @@ local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
 
 --- @include "find_conflict"
+--- @include "remove_from"
 --- @include "update_index_and_expiry"
 
 local conflict, created_at_ms, last_accessed_at_ms, count = find_conflict()
 if conflict then
   return conflict
 end
+remove_from(owner_lists()) -- so that an entry in each of its sorted sets is new
 update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
 return { 'indexed', created_at_ms, last_accessed_at_ms, count }

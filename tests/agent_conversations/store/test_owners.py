@@ -162,6 +162,19 @@ def test_reindex_builds_the_lists_for_existing_data(
     assert raw_redis.type(keys.conversation_key("older")) == b"string"
 
 
+def test_reindex_restores_a_lost_sorted_set_of_an_owner(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    conversations.create(new("c-1", agent_id="a", user_id="u"))
+    before = [raw_redis.zscore(key, "c-1") for key in keys.INDEX_KEYS]
+
+    for owners in (("a", None), (None, "u"), ("a", "u")):
+        for lost in keys.index_keys(*owners):
+            raw_redis.delete(lost)
+            reindex(conversations, lambda _: None)
+            assert [raw_redis.zscore(key, "c-1") for key in keys.index_keys(*owners)] == before
+
+
 def test_conversations_of_the_last_release_work_before_reindex(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:

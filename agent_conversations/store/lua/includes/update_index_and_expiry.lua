@@ -13,7 +13,7 @@ local function update_index_and_expiry(created_at_ms, last_accessed_at_ms, messa
   local retention = tonumber(retention_ms)
   local lists = owner_lists()
   for _, list in ipairs(lists) do
-    -- createdAt never changes: it is written with a new entry, and where one of the three was lost.
+    -- createdAt never changes, and is written with a new entry only.
     redis.call('ZADD', list[3], message_count, conversation_id)
     if redis.call('ZADD', list[2], last_accessed_at_ms, conversation_id) == 1 then
       redis.call('ZADD', list[1], created_at_ms, conversation_id)
