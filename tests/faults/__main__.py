@@ -20,6 +20,7 @@ from rich.table import Table
 
 from tests.faults.result import Result
 from tests.faults.scenarios import disks, races
+from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
 from tests.faults.scenarios.outages import OUTAGES, crowd_while_hanging, outage
@@ -74,6 +75,7 @@ def plan(direct: Rig, relayed: Rig) -> Sequence[Run]:
         Run("creations", partial(races.creations, direct), 300),
         Run("conditional updates", partial(races.conditional_updates, direct), 300),
         Run("appends", partial(races.appends, direct), 200),
+        Run("bad HTTP", partial(hostile_requests, direct), 40),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),
