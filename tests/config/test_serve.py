@@ -336,7 +336,7 @@ def test_workers_start_with_glibcs_variables_unless_set(
 def test_unavailable_redis_is_reported_at_the_start(start: Callable[..., Service]) -> None:
     service = start(REDIS_URL="redis://127.0.0.1:1/0").until_up()
 
-    assert "Redis is unavailable (ConnectionError)" in service.output.read_text()
+    assert "Redis is unavailable (NotConnectedError)" in service.output.read_text()
 
 
 def test_what_is_wrong_with_redis_is_reported_at_the_start(

@@ -399,7 +399,7 @@ def _count_acknowledged(rig: Rig, result: Result, responses: Sequence[_Timed]) -
     acknowledged = {
         timed.response.body["messageId"]
         for timed in responses
-        if timed.response.succeeded and "messageCount" in timed.response.body
+        if timed.response.succeeded and "messageId" in timed.response.body
     }
     stored = read_message_ids(rig.api, "talk")
     result.acknowledged += len(acknowledged)
