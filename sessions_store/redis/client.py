@@ -17,12 +17,7 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ExecAbortError,
-    MasterDownError,
-    NoScriptError,
-    ReadOnlyError,
-)
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
@@ -39,17 +34,7 @@ FULL_PAUSE_SECONDS = 0.02
 """The pause before a server that had no connection for us is asked again."""
 
 # Redis has run nothing. (A replica refuses the first write of a script as well.)
-_NOT_DONE = (
-    NotConnectedError,
-    redis.BusyLoadingError,
-    ReadOnlyError,
-    MasterDownError,
-    ExecAbortError,
-)
-_NOT_DONE_IN_SCRIPT = re.compile(
-    r"Error running script \(call to \w+\): [@\w: ]*-(READONLY|MASTERDOWN) "
-)
-"""How servers before Redis 7 word it."""
+_NOT_DONE = frozenset({"LOADING", "READONLY", "MASTERDOWN", "EXECABORT"})
 
 Command = Sequence[Argument]
 """A command as one types it, such as ``("ZADD", key, score, member)``."""
@@ -141,7 +126,7 @@ class StoreClient:
         """
         # Errors of redis-py are replaced without their context: their texts quote arguments, and
         # so people's words and credentials.
-        failed = False
+        ask_until = None
         while True:
             deadline.check()
             self._breaker.acquire()
@@ -155,10 +140,16 @@ class StoreClient:
                 self._breaker.record_reply()
                 if _is_wrong_type(error):
                     raise WrongTypeError from None
-                is_full = _is_full(error, failed_before=failed)
-                if not is_full and (failed or not _may_be_sent_again(error, repeatable)):
+                failed_before = ask_until is not None
+                # Without a request whose clock runs, as much time as a request has.
+                ask_until = ask_until or time.monotonic() + deadline.seconds_left()
+                is_full = _is_full(error, failed_before=failed_before)
+                if is_full:
+                    goes_on = time.monotonic() < ask_until
+                else:
+                    goes_on = not failed_before and _may_be_sent_again(error, repeatable)
+                if not goes_on:
                     raise StoreUnavailableError(_cause(error)) from None
-                failed = True
                 self._give_up_connections()
                 if is_full:
                     self._breaker.use_fewer_places()
@@ -304,7 +295,7 @@ def _execute(client: "redis.Redis", commands: Sequence[Command]) -> Sequence[Any
 def _may_be_sent_again(error: redis.RedisError, repeatable: bool) -> bool:
     if isinstance(error, redis.ConnectionError) and (repeatable or _broke_while_written(error)):
         return True
-    return isinstance(error, _NOT_DONE) or bool(_NOT_DONE_IN_SCRIPT.match(str(error)))
+    return isinstance(error, NotConnectedError) or _cause(error) in _NOT_DONE
 
 
 def _is_full(error: redis.RedisError, *, failed_before: bool) -> bool:

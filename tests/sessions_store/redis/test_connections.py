@@ -232,3 +232,18 @@ def test_commands_wait_where_the_server_takes_few_connections(
         assert workers[0].get("n") == b"600"
         for store in workers:
             store.bare(lambda client: client.close())
+
+
+def test_full_server_is_not_asked_for_ever_without_a_request(tmp_path: Path) -> None:
+    with (
+        EmbeddedServer(tmp_path, {"maxclients": "1"}) as server,
+        Redis(unix_socket_path=str(server.socket)) as only_client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        only_client.ping()
+        asked = thread.submit(StoreClient.from_url(server.url).ping)
+        try:
+            with pytest.raises(StoreUnavailableError):
+                asked.result(timeout=10)
+        finally:
+            only_client.connection_pool.disconnect()  # so that the thread ends in any case
