@@ -5,6 +5,7 @@ content: no URL, no payload, no message, no metadata.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 
 class StoreError(Exception):
@@ -20,6 +21,10 @@ class InvalidRequestError(StoreError):
     def __init__(self, message: str, details: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(message)
         self.details = {field: list(sentences) for field, sentences in (details or {}).items()}
+
+    @classmethod
+    def of_field(cls, field: str, sentence: str) -> Self:
+        return cls(sentence, {field: [sentence]})
 
 
 class StoreUnavailableError(StoreError):

@@ -125,16 +125,14 @@ class AgentSession(WireModel):
         assert isinstance(body, dict)  # noqa: S101  # parse() refused everything else
         url = find_push_url(body)
         if url is None:
-            sentence = _push_url_missing(body)
-            raise InvalidRequestError(sentence, {"body": [sentence]})
+            raise InvalidRequestError.of_field("body", _push_url_missing(body))
         payload = body if registration.session_payload is None else registration.session_payload
         try:
             excess = json_codec.excess(payload, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH)
         except json_codec.InvalidJsonError as error:
             raise InvalidRequestError(f"The session cannot be JSON: {error}") from None
         if excess:
-            sentence = f"sessionPayload {excess}"
-            raise InvalidRequestError(sentence, {"sessionPayload": [sentence]})
+            raise InvalidRequestError.of_field("sessionPayload", f"sessionPayload {excess}")
         return cls(
             session_payload=payload,
             ws_url=url,

@@ -212,8 +212,9 @@ def _headers(error: Exception) -> dict[str, str]:
 
 
 def header_too_long(name: str) -> InvalidRequestError:
-    sentence = f"{name} must not be longer than {MAX_HEADER_CHARACTERS} characters"
-    return InvalidRequestError(sentence, {name: [sentence]})
+    return InvalidRequestError.of_field(
+        name, f"{name} must not be longer than {MAX_HEADER_CHARACTERS} characters"
+    )
 
 
 def error_view(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

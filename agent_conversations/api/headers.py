@@ -50,8 +50,9 @@ def idempotency_key(request: Request) -> str | None:
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key == "":
         # What the server makes of a value that is not ASCII, too.
-        sentence = "Idempotency-Key must not be empty, and must be ASCII"
-        raise InvalidRequestError(sentence, {"Idempotency-Key": [sentence]})
+        raise InvalidRequestError.of_field(
+            "Idempotency-Key", "Idempotency-Key must not be empty, and must be ASCII"
+        )
     return None if key is None else IdempotencyKey.parse({"Idempotency-Key": key}).idempotency_key
 
 
@@ -68,8 +69,9 @@ def if_match(request: Request) -> list[str] | None:
         return ["*"]
     tags = parse_etags(header)
     if not tags:
-        sentence = 'If-Match must be * or quoted ETags, such as "9f2c41d07be3a510"'
-        raise InvalidRequestError(sentence, {"If-Match": [sentence]})
+        raise InvalidRequestError.of_field(
+            "If-Match", 'If-Match must be * or quoted ETags, such as "9f2c41d07be3a510"'
+        )
     # The comparison should be the strong one, but compressing proxies weaken the tags they pass.
     allowed = (tag.removeprefix("W/").strip('"') for tag in tags)
     return [tag for tag in allowed if tag != "*"]  # a quoted one is a tag, and not ours

@@ -56,8 +56,9 @@ def decode_list_cursor(cursor: str, selection: Selection) -> Entry:
         last = Entry(int(match[1]), match[2])
         if match[3] == _list_digest(last, selection):
             return last
-    sentence = "cursor must be the next of a page with the same sort and filters"
-    raise InvalidRequestError(sentence, {"cursor": [sentence]})
+    raise InvalidRequestError.of_field(
+        "cursor", "cursor must be the next of a page with the same sort and filters"
+    )
 
 
 def _list_digest(last: Entry, selection: Selection) -> str:
@@ -78,8 +79,9 @@ def decode_cursor(cursor: str, conversation_id: str, order: SortOrder) -> int:
     match = _SHAPE.fullmatch(cursor)
     if match and match[2] == _digest(int(match[1]), conversation_id, order):
         return int(match[1])
-    sentence = "after must be the next of a page of this conversation in the same order"
-    raise InvalidRequestError(sentence, {"after": [sentence]})
+    raise InvalidRequestError.of_field(
+        "after", "after must be the next of a page of this conversation in the same order"
+    )
 
 
 def page_range(position: int | None, limit: int, order: SortOrder) -> tuple[int, int]:

@@ -41,7 +41,7 @@ def check_conversation_id(value: str) -> str:
     """Return ``value`` if it is a valid conversation id, else raise ``InvalidRequestError``."""
     if is_conversation_id(value):
         return value
-    raise InvalidRequestError(CONVERSATION_ID_RULE, {"conversationId": [CONVERSATION_ID_RULE]})
+    raise InvalidRequestError.of_field("conversationId", CONVERSATION_ID_RULE)
 
 
 def _as_conversation_id(value: str) -> str:

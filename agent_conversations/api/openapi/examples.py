@@ -62,6 +62,5 @@ _ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {
 def example_error(error: type[Exception], invalid: tuple[str, str]) -> Exception:
     """Return an exception as it is raised; ``invalid`` is the field and sentence of a 400."""
     if error is InvalidRequestError:
-        field, sentence = invalid
-        return InvalidRequestError(sentence, {field: [sentence]})
+        return InvalidRequestError.of_field(*invalid)
     return error(*_ARGUMENTS.get(error, ()))

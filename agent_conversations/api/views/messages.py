@@ -214,8 +214,9 @@ class AgentMessageViewSet(ApiViewSet):
 def _checked_id(message_id: str, message: AgentMessage) -> str:
     """Return the path's message id, which the message may repeat but not contradict."""
     if message.message_id not in (None, message_id):
-        sentence = "messageId must be the one in the path, or left out"
-        raise InvalidRequestError(sentence, {"messageId": [sentence]})
+        raise InvalidRequestError.of_field(
+            "messageId", "messageId must be the one in the path, or left out"
+        )
     return MessageId.parse({"messageId": message_id}).message_id
 
 
