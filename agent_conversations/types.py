@@ -86,7 +86,15 @@ class AgentMessage(WireModel):
         return content
 
 
-class AgentConversation(WireModel):
+class _FieldsOfClients(WireModel):
+    """What a client sets of a conversation."""
+
+    agent_id: Identifier | None = None
+    user_id: Identifier | None = None
+    metadata: BoundedObject | None = None
+
+
+class AgentConversation(_FieldsOfClients):
     """What a user and a voice agent said, as a client sees it."""
 
     conversation_id: ConversationId
@@ -95,29 +103,19 @@ class AgentConversation(WireModel):
     message_count: int
     created_at: Timestamp
     last_accessed_at: Timestamp
-    agent_id: Identifier | None = None
-    user_id: Identifier | None = None
-    metadata: BoundedObject | None = None
 
 
 # --- Requests -------------------------------------------------------------------------------------
 
 
-class NewConversation(WireModel):
+class NewConversation(_FieldsOfClients):
     """The body of ``POST /new``; all of it is optional."""
 
-    agent_id: Identifier | None = None
-    user_id: Identifier | None = None
-    metadata: BoundedObject | None = None
     conversation_id: ConversationId | None = None
 
 
-class ConversationChanges(WireModel):
+class ConversationChanges(_FieldsOfClients):
     """The body of a PATCH: a given field replaces the stored one, ``null`` removes it."""
-
-    agent_id: Identifier | None = None
-    user_id: Identifier | None = None
-    metadata: BoundedObject | None = None
 
     def given(self) -> list[str]:
         """Return the JSON names of the fields that the request had, ``null`` ones included."""
@@ -277,17 +275,19 @@ class AgentConversationList(WireModel):
     pagination: Pagination
 
 
-class AgentConversationCreated(WireModel):
+class _Written(WireModel):
+    """``message`` is a sentence for a person."""
+
     success: Literal[True] = True
     conversation_id: ConversationId
     message: str
+
+
+class AgentConversationCreated(_Written):
     conversation: Encoded[AgentConversation]
 
 
-class AgentMessageAdded(WireModel):
-    success: Literal[True] = True
-    conversation_id: ConversationId
-    message: str
+class AgentMessageAdded(_Written):
     message_id: str
     message_count: int
 
@@ -299,12 +299,9 @@ class AgentMessageResult(WireModel):
     replayed: bool
 
 
-class AgentMessagesAdded(WireModel):
+class AgentMessagesAdded(_Written):
     """``messages`` are in the order in which they were sent."""
 
-    success: Literal[True] = True
-    conversation_id: ConversationId
-    message: str
     message_count: int
     messages: list[AgentMessageResult]
 

@@ -119,10 +119,11 @@ class ConversationIndex:
         Args:
             offset: counted from the start, or from ``after``, the last one on the page before.
         """
-        index_keys = keys.index_keys(selection.agent_id, selection.user_id)
+        owners = (selection.agent_id, selection.user_id)
+        index_keys = keys.index_keys(*owners)
         while True:
             total, position, remaining, score, members = self._list_page(
-                sorted_key=index_keys[keys.SORT_FIELDS.index(selection.sort_by)],
+                sorted_key=keys.index_key(selection.sort_by, *owners),
                 index_keys=index_keys,
                 retention_ms=self._retention_ms,
                 lowest="-inf" if selection.lowest is None else selection.lowest,

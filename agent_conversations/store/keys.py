@@ -44,10 +44,6 @@ INDEX_KEYS = [f"{_INDEX_TAG}:{field}" for field in SORT_FIELDS]
 """Sorted sets, member a conversation id; the scores are milliseconds, milliseconds, a count."""
 
 
-def index_key(sort_by: str) -> str:
-    return INDEX_KEYS[SORT_FIELDS.index(sort_by)]
-
-
 def index_keys(agent_id: str | None, user_id: str | None) -> Sequence[str]:
     """Return the sorted sets of one agent's, one user's, or both's conversations, or of all."""
     if agent_id is not None and user_id is not None:
@@ -60,6 +56,11 @@ def index_keys(agent_id: str | None, user_id: str | None) -> Sequence[str]:
     else:
         return INDEX_KEYS
     return [f"{_INDEX_TAG}:{owner}:{field}" for field in SORT_FIELDS]
+
+
+def index_key(sort_by: str, agent_id: str | None = None, user_id: str | None = None) -> str:
+    """Return the one of them that has the order of ``sort_by``."""
+    return index_keys(agent_id, user_id)[SORT_FIELDS.index(sort_by)]
 
 
 def lists_of(agent_id: str | None, user_id: str | None) -> list[Sequence[str]]:

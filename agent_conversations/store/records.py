@@ -91,8 +91,8 @@ class Owners(NamedTuple):
 
     @classmethod
     def decode(cls, agent_id: bytes | None, user_id: bytes | None) -> Self:
-        agent = None if agent_id is None else agent_id.decode(errors="replace")
-        return cls(agent, None if user_id is None else user_id.decode(errors="replace"))
+        stored = (agent_id, user_id)
+        return cls(*(None if one is None else one.decode(errors="replace") for one in stored))
 
 
 @dataclass(frozen=True, repr=False)
