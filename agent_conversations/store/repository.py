@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from agent_conversations.errors import (
@@ -23,6 +22,14 @@ from agent_conversations.store.cursors import Selection
 from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import ConversationReader, read_damaged, verify_conversation
 from agent_conversations.store.records import Owners, Scores, StoredConversation, new_revision
+from agent_conversations.store.results import (
+    Appended,
+    ConversationPage,
+    Created,
+    MessagePage,
+    PutMessage,
+    StoredMessage,
+)
 from agent_conversations.store.scripts import BYTES_AT_ONCE, ConversationScripts, LegacyRecordError
 from agent_conversations.types import (
     AgentMessage,
@@ -43,74 +50,6 @@ MOST_ATTEMPTS = 3
 """Attempts to append messages some of which are stored, while others replace the stored ones."""
 IDEMPOTENCY_SECONDS = 24 * 3600
 """How long the ``Idempotency-Key`` of a creation is remembered."""
-
-
-@dataclass(frozen=True)
-class Created:
-    """``replayed``: an earlier request with the same handle created the conversation."""
-
-    conversation: StoredConversation
-    replayed: bool
-
-
-@dataclass(frozen=True)
-class Appended:
-    """``replayed``: an earlier request with the same message id appended the message."""
-
-    message_id: str
-    message_count: int
-    replayed: bool
-
-
-@dataclass(frozen=True)
-class StoredMessage:
-    """A message as it is stored. ``tag`` changes with its content: the ETag."""
-
-    conversation_id: str
-    message_json: bytes
-
-    @property
-    def message(self) -> AgentMessage:
-        return records.decode_message(self.conversation_id, self.message_json)
-
-    @property
-    def tag(self) -> str:
-        # put_message.lua computes it too.
-        return hashlib.sha1(self.message_json, usedforsecurity=False).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class PutMessage(StoredMessage):
-    """``appended``: no message had the id."""
-
-    appended: bool
-
-
-@dataclass(frozen=True)
-class ConversationPage:
-    """Conversations with their newest messages; ``next`` is the cursor of the following page.
-
-    ``total`` counts all conversations that were asked for, ``offset`` those before the page.
-    """
-
-    conversations: Sequence[StoredConversation]
-    total: int
-    offset: int
-    next: str | None
-
-
-@dataclass(frozen=True)
-class MessagePage:
-    """Encoded messages in the order asked for; ``next`` is the cursor of the following page."""
-
-    conversation_id: str
-    messages_json: Sequence[bytes]
-    total: int
-    next: str | None
-
-    @property
-    def messages(self) -> Sequence[AgentMessage]:
-        return [records.decode_message(self.conversation_id, raw) for raw in self.messages_json]
 
 
 class ConversationRepository:

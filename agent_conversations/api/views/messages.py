@@ -24,7 +24,7 @@ from agent_conversations.errors import (
     PreconditionFailedError,
 )
 from agent_conversations.services import conversations
-from agent_conversations.store.repository import StoredMessage
+from agent_conversations.store.results import StoredMessage
 from agent_conversations.types import (
     CONTENT_RULE,
     AgentMessage,

@@ -9,7 +9,8 @@ from time_machine import Traveller
 
 from agent_conversations.store import keys
 from agent_conversations.store.records import StoredConversation
-from agent_conversations.store.repository import ConversationPage, ConversationRepository
+from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.store.results import ConversationPage
 from agent_conversations.types import SortBy, SortOrder
 from sessions_store.errors import InvalidRequestError
 from tests.agent_conversations.store.records import (
