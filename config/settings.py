@@ -44,7 +44,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "agent_conversations.api.middleware.bound_requests",
     # Before CORS: a preflight for a foreign host is refused as well.
-    "agent_conversations.api.middleware.CommonMiddleware",
+    "agent_conversations.api.middleware.check_host",
     "agent_conversations.api.middleware.CorsMiddleware",
     "agent_conversations.api.middleware.refuse_unreadable_types",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -169,10 +169,10 @@ class StoredConversation:
         head = f'{{"conversationId":"{self.conversation_id}","messages":['
         count = f'],"messageCount":{self.message_count}'
         parts = [head.encode(), self.joined_messages, count.encode()]
-        for attribute, field in _FIELDS.items():
+        for attribute, name, to_json in _IN_RESPONSES:
             value = getattr(self, attribute)
-            if field.to_json and value is not None:
-                parts += [b',"', field.key, b'":', field.to_json(value)]
+            if value is not None:
+                parts += [name, to_json(value)]
         parts.append(b"}")
         return b"".join(parts)
 
@@ -182,6 +182,11 @@ _FIELDS: Mapping[str, Stored] = {
     for attribute, hint in get_type_hints(StoredConversation, include_extras=True).items()
     if hasattr(hint, "__metadata__")
 }
+_IN_RESPONSES = [
+    (attribute, b',"%b":' % field.key, field.to_json)
+    for attribute, field in _FIELDS.items()
+    if field.to_json
+]
 
 
 def new_revision() -> str:

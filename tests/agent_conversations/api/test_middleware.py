@@ -142,3 +142,11 @@ def test_pages_are_protected_by_their_headers(browser: ServedClient, path: str) 
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert "script-src" not in headers["Content-Security-Policy"], "default-src 'self' counts"
+
+
+@pytest.mark.parametrize("host", ["testserver", "elsewhere.example"])
+def test_every_response_says_how_long_it_is(client: ServedClient, host: str) -> None:
+    response = client.get(f"{PREFIX}/list", headers={"Host": host})
+
+    # Without it, the server sends a response in chunks.
+    assert response.headers["Content-Length"] == str(len(response.content))
