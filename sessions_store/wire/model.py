@@ -96,7 +96,7 @@ _SENTENCES = {
     "dict_type": "{field} must be an object",
     "list_type": "{field} must be an array",
     "bool_type": "{field} must be true or false",
-    "too_short": "{field} must have at least {min_length} items",
+    "too_short": "{field} must not be empty",
     "too_long": "{field} must have at most {max_length} items",
     "literal_error": "{field} must be {expected}",
     "string_too_short": "{field} must not be empty",

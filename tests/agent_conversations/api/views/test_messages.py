@@ -311,7 +311,7 @@ def test_several_messages_without_ids_count_once_under_a_key(api: Api, conversat
         ([message(), message(content="")], "messages[1].content", "tool and assistant"),
         ([message(), "text"], "messages[1]", "must be a JSON object"),
         ([message(), {"role": "user"}], "messages[1].content", "is required"),
-        ([], "messages", "must have at least 1 items"),
+        ([], "messages", "must not be empty"),
         ([message()] * 101, "messages", "must have at most 100 items"),
         ({}, "messages", "must be an array"),
         (None, "messages", "must be an array"),
