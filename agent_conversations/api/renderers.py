@@ -47,7 +47,7 @@ SHOWN_MESSAGES = 20
 class BrowsableRenderer(BrowsableAPIRenderer):
     """The browsable API: every form is filled in with an example that can be sent as it is.
 
-    A form that was refused keeps what was typed.
+    That of a PUT has what it would replace. A form that was refused keeps what was typed.
     """
 
     template = "agent_conversations/api.html"
@@ -68,8 +68,9 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         form = form_of(view, method)
         if raw_data_form is None or form is None:
             return None
-        example = json.dumps(form.example, indent=2, ensure_ascii=False)
         refused = view.response.status_code >= 400
+        replaced = None if refused or method != "PUT" else json.loads(JsonRenderer().render(data))
+        example = json.dumps(replaced or form.example, indent=2, ensure_ascii=False)
         typed = getattr(request, "typed", b"") if refused and request.method == method else b""
         raw_data_form.fields["_content"].initial = typed.decode(errors="replace") or example
         return raw_data_form
@@ -108,10 +109,13 @@ def _conversations_in(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _links(view: Any, body: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return where to go from a page: to a new conversation, or around the one it is about."""
+    """Return where to go from a page: to all conversations, or around the one it is about."""
     conversation_id = view.kwargs.get("conversation_id") or body.get("conversationId")
     if conversation_id is None:
-        return {"New conversation": reverse("agent-conversation-new")}
+        return {
+            "All conversations": reverse("agent-conversation-list"),
+            "New conversation": reverse("agent-conversation-new"),
+        }
     names = {
         "Conversation": "agent-conversation-detail",
         "Messages": "agent-message-list",
@@ -157,6 +161,7 @@ def _listing(request: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
         columns.append({"title": title + arrow, "address": where})
     page = body.get("pagination", {"offset": 0, "limit": 0})
     before = max(0, page["offset"] - page["limit"])
+    end = "10" if sort_by == "messageCount" else "2026-11-23T00:00Z"
     return {
         "rows": [_row(conversation) for conversation in body.get("conversations", ())],
         "columns": columns,
@@ -166,7 +171,12 @@ def _listing(request: Any, body: Mapping[str, Any]) -> Mapping[str, Any]:
         "previous": address(offset=before or None) if page["offset"] else "",
         "next": address(cursor=page["next"]) if "next" in page else "",
         "filters": [
-            {"name": name, "title": title, "value": query.get(name, "")}
+            {
+                "name": name,
+                "title": title,
+                "value": query.get(name, ""),
+                "example": end if name in ("from", "to") else "",
+            }
             for name, title in _FILTERS.items()
         ],
         "kept": {name: query[name] for name in ("limit", "sortBy", "sortOrder") if query.get(name)},

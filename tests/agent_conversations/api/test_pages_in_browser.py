@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.agent_conversations.api.routes import PREFIX
 
@@ -191,3 +191,16 @@ def test_page_of_a_long_conversation_stays_short(running_service: str, page: Pag
 
     page.get_by_role("link", name="read the rest a page at a time").click()
     expect(page.locator(".response-info")).to_contain_text("words number 4;")
+
+
+@pytest.mark.parametrize("path", ["/", f"{PREFIX}/list", f"{PREFIX}/phone-1", "/docs", "/redoc"])
+def test_page_is_no_wider_than_a_phone(running_service: str, chromium: Browser, path: str) -> None:
+    with chromium.new_context(viewport={"width": 390, "height": 844}, is_mobile=True) as phone:
+        page = phone.new_page()
+        body = {"conversationId": "phone-1", "agentId": "a" * 40}
+        page.request.post(f"{running_service}{PREFIX}/new", data=body)
+
+        page.goto(f"{running_service}{path}")
+
+        expect(page.locator("h1, h2").first).to_be_visible(timeout=60_000)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

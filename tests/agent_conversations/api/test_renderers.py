@@ -123,6 +123,13 @@ def test_form_is_filled_in_with_an_example_that_is_accepted(
     assert response.status_code in (200, 201)
 
 
+def test_form_of_a_put_has_what_it_would_replace(browser: ServedClient) -> None:
+    path = f"{PREFIX}/c-1/messages/m-1"
+    message = browser.get(path, headers={"Accept": "application/json"}).json()
+
+    assert find_example(read_page(browser, path, 200)) == message
+
+
 def test_every_operation_with_a_body_has_such_a_form(browser: ServedClient) -> None:
     schema = browser.get("/openapi.json").json()
     operations = [one for path in schema["paths"].values() for one in path.values()]
