@@ -19,7 +19,9 @@ import pytest
 from config import access_log
 from config.access_log import AccessLog, log_requests
 from config.environment import PROJECT_DIR
-from tests.config.test_serve import children_of, eventually, free_port, is_free, is_gone, name_of
+from tests.config.test_serve import children_of, is_free, is_gone, name_of
+from tests.faults.servers import free_port
+from tests.waiting import wait_until
 
 
 def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -270,17 +272,17 @@ def terminate_workers(service: Service) -> None:
 def test_every_response_has_a_whole_line_after_a_stop(
     service: Service, stop: Callable[[Service], None]
 ) -> None:
-    eventually(lambda: not is_free(service.port))
+    wait_until(lambda: not is_free(service.port))
     with ThreadPoolExecutor(9) as pool:
         for client in range(8):
             pool.submit(service.send_requests, client)
         # Their lines are several times what a pipe holds, which nobody reads: no request waits.
-        eventually(lambda: len(service.answered) > 2_000)
+        wait_until(lambda: len(service.answered) > 2_000)
         workers = service.workers()
 
         stop(service)
         events = pool.submit(service.read)
-        eventually(lambda: all(map(is_gone, workers)))
+        wait_until(lambda: all(map(is_gone, workers)))
         service.process.kill()
 
     paths = Counter(event.split()[1] for event in events.result())

@@ -19,15 +19,10 @@ from redis import Redis
 from config.environment import PROJECT_DIR, read_environment
 from config.management.commands.serve import check_access
 from sessions_store.embedded.server import EmbeddedServer
+from tests.faults.servers import free_port
+from tests.waiting import wait_until
 
 API = "/agent-conversations/api"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Service:
@@ -71,20 +66,13 @@ class Service:
         return False
 
     def until_up(self) -> "Service":
-        eventually(self.answers)
+        wait_until(self.answers)
         return self
 
     def end(self, number: int = signal.SIGTERM) -> None:
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.wait(30)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
 
 
 def is_free(port: int) -> bool:
@@ -168,8 +156,8 @@ def test_killed_service_leaves_no_process_and_starts_again(
     service.end(signal.SIGKILL)
 
     assert len(children) == 3, "two workers and the bundled server"
-    eventually(lambda: all(map(is_gone, children)))
-    eventually(lambda: is_free(service.port))
+    wait_until(lambda: all(map(is_gone, children)))
+    wait_until(lambda: is_free(service.port))
     assert start().until_up().request("GET", f"{API}/c-1")[0] == 200
 
 
@@ -178,13 +166,13 @@ def test_killed_bundled_server_is_started_again(
 ) -> None:
     service = start().until_up()
     service.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')
-    eventually(lambda: kept_on_disk(service))
+    wait_until(lambda: kept_on_disk(service))
     server = next(pid for pid in children_of(service.process.pid) if name_of(pid) != "python")
 
     os.kill(server, signal.SIGKILL)
 
-    eventually(lambda: is_gone(server))
-    eventually(lambda: service.request("GET", f"{API}/c-1")[0] == 200)
+    wait_until(lambda: is_gone(server))
+    wait_until(lambda: service.request("GET", f"{API}/c-1")[0] == 200)
     service.end()
     assert service.process.returncode == 0
     assert children_of(service.process.pid) == []
@@ -296,7 +284,7 @@ def test_ctrl_c_stops_the_service_and_its_children(
         service.process.send_signal(signal.SIGINT)
 
     assert service.process.wait(10) is not None
-    eventually(lambda: all(is_gone(pid) for pid in workers))
+    wait_until(lambda: all(is_gone(pid) for pid in workers))
     assert len(workers) >= 2
 
 

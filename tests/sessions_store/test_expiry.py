@@ -1,14 +1,12 @@
 """How long a session lives: ten minutes, never extended by reading it."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 from redis import Redis
 from time_machine import Traveller
 
 from sessions_store.repository import SessionRepository
 from tests.sessions_store.records import ID, KEY, session
+from tests.waiting import wait_until
 
 
 def test_new_session_expires_in_ten_minutes(sessions: SessionRepository, raw_redis: Redis) -> None:
@@ -54,7 +52,7 @@ def test_session_is_gone_after_a_lifetime_of_its_own(
     stored = real_sessions.set(ID, session(), ttl_seconds=1)
     assert stored.ttl == 1
 
-    _wait_until(lambda: real_redis.exists(KEY) == 0)
+    wait_until(lambda: real_redis.exists(KEY) == 0)
 
     assert real_sessions.get(ID) is None
 
@@ -112,13 +110,6 @@ def test_touch_does_not_restore_an_expired_session(
 def test_touch_does_not_create_a_session(sessions: SessionRepository, raw_redis: Redis) -> None:
     assert not sessions.touch(ID)
     assert raw_redis.keys() == []
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("ttl_seconds", [-1, 0, 10**9 + 1])

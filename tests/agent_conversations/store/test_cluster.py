@@ -1,7 +1,5 @@
 """Conversations on a Redis Cluster, where the index is in another slot."""
 
-import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,22 +20,18 @@ from tests.agent_conversations.store.records import (
     said,
     write_legacy,
 )
+from tests.faults.servers import free_port
+from tests.waiting import wait_until
 
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """A plain client of a cluster of one node, which refuses commands across slots."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = {"cluster-enabled": "yes", "cluster-port": str(port), "appendonly": "no"}
+    options = {"cluster-enabled": "yes", "cluster-port": str(free_port()), "appendonly": "no"}
     with EmbeddedServer(tmp_path_factory.mktemp("cluster"), options) as server:
         client: Any = Redis.from_url(server.url, **connection_options())
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        deadline = time.monotonic() + 20
-        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-            assert time.monotonic() < deadline, "the cluster did not start"
-            time.sleep(0.02)
+        wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
         yield client
         client.close()
 

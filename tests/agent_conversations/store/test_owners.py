@@ -1,6 +1,5 @@
 """The lists of one agent's and one user's conversations."""
 
-import time
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from tests.agent_conversations.store.records import (
     said,
     write_legacy,
 )
+from tests.waiting import wait_until
 
 OWNERS: list[dict[str, Any]] = [
     {"agent_id": "a"},
@@ -200,10 +200,10 @@ def test_lists_of_owners_end_with_their_last_conversation(
     for number in range(3):
         conversations.create(new(f"c-{number}", agent_id="a", user_id=f"u-{number}"))
 
-    deadline = time.monotonic() + 10
-    while real_redis.keys("*:agentId:*") or real_redis.keys("*:userId:*"):
-        assert time.monotonic() < deadline, "the lists did not expire"
-        time.sleep(0.02)
+    wait_until(
+        lambda: not (real_redis.keys("*:agentId:*") or real_redis.keys("*:userId:*")),
+        "the lists did not expire",
+    )
 
     assert conversations.list(agent_id="a").total == conversations.list().total == 0
     assert real_redis.keys() == []

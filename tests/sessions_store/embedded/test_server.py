@@ -5,7 +5,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from sessions_store.embedded.server import (
 )
 from sessions_store.redis.client import connection_options
 from tests.faults.servers import fill_disk
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -117,13 +117,6 @@ def test_what_has_ended_leaves_the_disk_with_a_rewrite(
         wait_until(lambda: not is_on_disk())
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline, "still not so"
-        time.sleep(0.02)
-
-
 def test_folder_too_deep_for_a_socket_works(
     tmp_path: Path, connect: Callable[[EmbeddedServer], Redis]
 ) -> None:
@@ -201,10 +194,7 @@ def test_killed_starter_takes_its_server_along(
 
         os.kill(starter.pid, signal.SIGKILL)
 
-    deadline = time.monotonic() + 10
-    while not _has_ended(server_pid):
-        assert time.monotonic() < deadline, "the server outlived the process that started it"
-        time.sleep(0.02)
+    wait_until(lambda: _has_ended(server_pid), "the server outlived the process that started it")
     with EmbeddedServer(tmp_path) as next_one:
         assert connect(next_one).get("kept") == b"value"
 
