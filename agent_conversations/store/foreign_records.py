@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from agent_conversations.store.legacy import without_lone_surrogates
+from agent_conversations.store.legacy import EARLIEST, without_lone_surrogates
 from agent_conversations.types import Role, Source, Status
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
@@ -102,9 +102,12 @@ def _time(value: Any) -> tuple[Any, str]:
     if isinstance(value, int | float) and abs(value) < 10**11:
         value *= 1000
     try:
-        return stored_timestamp(value), ""
+        time = stored_timestamp(value)
     except ValueError:
         return None, "left out: not a time"
+    if time is None or time < EARLIEST:
+        return None, "left out: before 1970"
+    return time, ""
 
 
 def _word(allowed: Any, others: Mapping[str, str], default: str | None) -> Fix:

@@ -14,7 +14,7 @@ from agent_conversations.store.records import (
 from agent_conversations.types import AgentMessage
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
-from sessions_store.wire.clock import ms_from_iso
+from sessions_store.wire.clock import iso_from_ms, ms_from_iso
 from sessions_store.wire.fields import stored_timestamp
 from sessions_store.wire.model import SCHEMA_VERSION, STORED
 
@@ -54,6 +54,9 @@ def owners(conversation_id: str, raw: bytes) -> Owners:
         return Owners()
 
 
+EARLIEST = iso_from_ms(0)
+"""A record's times are counted from 1970. Older ones are no times, but what stands for none."""
+
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -69,7 +72,8 @@ def _convert(conversation_id: str, record: Any) -> ConvertedConversation:
     created_at = stored_timestamp(record["createdAt"])
     if created_at is None:
         raise ValueError("no creation time")
-    last_accessed_at = stored_timestamp(record.get("lastAccessedAt")) or created_at
+    created_at = max(created_at, EARLIEST)
+    last_accessed_at = max(stored_timestamp(record.get("lastAccessedAt")) or "", created_at)
     message_ids: list[str] = []
     messages: list[bytes] = []
     before = created_at

@@ -118,6 +118,19 @@ def test_reading_a_legacy_record_lists_it(
     assert raw_redis.zscore(keys.index_key("createdAt"), "older") == 1735689600000
 
 
+def test_legacy_record_from_before_1970_stays_readable(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    # Go's time.Time without a value is written like this.
+    write_legacy(raw_redis, {**LEGACY_RECORD, "createdAt": "0001-01-01T00:00:00Z"})
+    conversations.get("older")
+
+    found = conversations.get("older")
+
+    assert found.created_at == "1970-01-01T00:00:00.000Z"
+    assert contents(found)
+
+
 def test_listed_legacy_record_is_shown_and_not_converted(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:

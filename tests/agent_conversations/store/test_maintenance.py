@@ -340,6 +340,26 @@ def test_import_keeps_odd_messages_and_tells_each_change(
     }
 
 
+def test_import_takes_no_time_before_1970(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    none = "0001-01-01T00:00:00Z"  # Go's time.Time without a value
+    messages = [{"role": "user", "content": "x", "timestamp": one} for one in (none, 1738555446)]
+    record = legacy_json(messages=messages, createdAt=none, lastAccessedAt=none)
+    raw_redis.set("agent:conversation:go", record)
+
+    result = import_from_node(StoreClient(raw_redis), conversations, ignore)
+
+    found = conversations.get("go")
+    assert {message.timestamp for message in found.messages} == {"2025-02-03T04:04:06.000Z"}
+    assert found.created_at == "2025-02-03T04:04:06.000Z"
+    assert {(one.message, one.field) for one in result.changes["go"]} == {
+        (None, "createdAt"),
+        (None, "lastAccessedAt"),
+        (0, "timestamp"),
+    }
+
+
 def test_sound_record_is_imported_without_a_change(
     node: StoreClient, conversations: ConversationRepository
 ) -> None:
