@@ -52,9 +52,3 @@ def server_problems() -> list[ServerProblem]:
 @cache
 def readiness() -> SharedCheck:
     return SharedCheck(server_problems)
-
-
-def forget() -> None:
-    """Forget the repositories, for tests that change the settings: the next use builds them."""
-    for service in (store, sessions, conversations, session_rate, readiness):
-        service.cache_clear()

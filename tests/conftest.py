@@ -165,6 +165,13 @@ def interrupted_store(raw_redis: Redis) -> Callable[[Callable[[], object]], Stor
     return InterruptedStore
 
 
+def forget_services() -> None:
+    """Have the next use build the repositories, by the settings as they are then."""
+    for one in vars(services).values():
+        if hasattr(one, "cache_clear"):
+            one.cache_clear()
+
+
 @pytest.fixture
 def point_at(settings: Settings) -> Iterator[Callable[[str], None]]:
     """Point the Django service at the Redis server of a URL."""
@@ -172,10 +179,10 @@ def point_at(settings: Settings) -> Iterator[Callable[[str], None]]:
     def point(url: str) -> None:
         default = {**settings.CACHES["default"], "LOCATION": url}
         settings.CACHES = {**settings.CACHES, "default": default}
-        services.forget()
+        forget_services()
 
     yield point
-    services.forget()
+    forget_services()
 
 
 @pytest.fixture

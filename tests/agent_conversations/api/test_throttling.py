@@ -7,10 +7,9 @@ import pytest
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from agent_conversations import services
 from tests.agent_conversations.api.conftest import bearer
 from tests.agent_conversations.api.routes import PREFIX
-from tests.conftest import ServedClient
+from tests.conftest import ServedClient, forget_services
 
 pytestmark = pytest.mark.usefixtures("ten_a_minute")
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("ten_a_minute")
 @pytest.fixture
 def ten_a_minute(settings: Settings, real_service: Redis) -> None:
     settings.SESSION_RATE = "10/min"
-    services.forget()
+    forget_services()
 
 
 def register(client: ServedClient, **extra: Any) -> Any:

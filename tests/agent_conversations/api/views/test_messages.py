@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from agent_conversations import services
 from tests.agent_conversations.api.conftest import (
     CLIENT_OBJECT,
     NOW,
@@ -15,6 +14,7 @@ from tests.agent_conversations.api.conftest import (
     message,
     nested,
 )
+from tests.conftest import forget_services
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_full_conversation_takes_no_new_message(
     api: Api, conversation: str, settings: Settings
 ) -> None:
     settings.CONVERSATION_MAX_MESSAGES = 2
-    services.forget()
+    forget_services()
     path = f"{conversation}/message"
     api.post(path, message(messageId="m-0"))
     api.post(path, message(messageId="m-1"))
