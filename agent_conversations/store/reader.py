@@ -5,10 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys, legacy, records
 from agent_conversations.store.records import StoredConversation
 from sessions_store.errors import CorruptRecordError, WrongTypeError
+from sessions_store.redis import deadline
 from sessions_store.redis.client import StoreClient
+from sessions_store.redis.turn import Turn
+
+PART_BYTES = 4 * 1024 * 1024
+PART_MESSAGES = 10_000
+"""What a part of a large conversation should have, and what it has at most: some 6 ms of the
+server's time. Smaller parts take longer: after each, Python lets other threads go first."""
 
 MAX_PAGE_BYTES = 32 * 1024 * 1024
 """Of the messages on one page of the list."""
@@ -22,6 +30,9 @@ class ConversationReader:
     def __init__(self, store: StoreClient) -> None:
         self._store = store
         self._read_summaries = store.pipelined_script("agent_conversations.store", "read_summary")
+        # Reading a large conversation is mostly Python's work, and its threads take turns anyway.
+        # A quarter of the threads that may wait for Redis is left for everybody else.
+        self._turn = Turn(max_waiting=store.max_waiting * 3 // 4)
 
     def get(self, conversation_id: str, *, message_limit: int) -> StoredConversation | None:
         """Return the conversation, ``None`` if there is none.
@@ -31,6 +42,44 @@ class ConversationReader:
         """
         (reply,) = self._read([conversation_id], message_limit, MAX_PAGE_BYTES)
         return self._decode(conversation_id, reply, message_limit, MAX_PAGE_BYTES)
+
+    def with_all_messages(self, conversation: StoredConversation) -> StoredConversation:
+        """Return a conversation whose messages have too many bytes for one reply with all of them.
+
+        They are read in parts by plain commands, at a quarter of the server's time that a script
+        takes, and one conversation at a time.
+
+        Raises:
+            ConversationNotFoundError: it was deleted meanwhile; another one may have its id.
+            CorruptRecordError: messages were lost meanwhile, or cannot be read.
+            StoreUnavailableError: it was not this one's turn in time.
+        """
+        conversation_id = conversation.conversation_id
+        record_key, messages_key, _ = keys.record_keys(conversation_id)
+        messages: list[bytes] = []
+        wanted, count = 16, 1
+        with self._turn.take():
+            while len(messages) < count:
+                deadline.renew()
+                created_at_ms, count, part = self._store.read_many(
+                    [
+                        ("HGET", record_key, "createdAt"),
+                        ("LLEN", messages_key),
+                        ("LRANGE", messages_key, len(messages), len(messages) + wanted - 1),
+                    ],
+                    one_moment=True,
+                )
+                if created_at_ms != b"%d" % conversation.created_at_ms:
+                    raise ConversationNotFoundError
+                if not part:
+                    raise CorruptRecordError("conversation", conversation_id)
+                messages += part
+                # As many as fit, if they are like the last ones; more than these, step by step.
+                fitting = PART_BYTES * len(part) // sum(map(len, part))
+                wanted = max(1, min(fitting, 8 * wanted, PART_MESSAGES))
+        if sum(map(len, messages)) != conversation.message_bytes:
+            records.check_messages(conversation_id, messages)
+        return replace(conversation, messages_json=messages, is_large=True)
 
     def find(
         self, conversation_ids: Sequence[str], *, message_limit: int

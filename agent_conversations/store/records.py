@@ -119,6 +119,8 @@ class StoredConversation:
     """Not in the record, but in a list of their own; only the newest on a page of conversations."""
     older_messages: int = 0
     """How many were left out before ``messages_json``."""
+    is_large: bool = False
+    """Whether a copy of all messages is worth avoiding."""
 
     @property
     def created_at(self) -> str:
@@ -166,15 +168,19 @@ class StoredConversation:
 
     def to_json(self) -> bytes:
         """Return the ``AgentConversation`` of a response as JSON."""
-        head = f'{{"conversationId":"{self.conversation_id}","messages":['
-        count = f'],"messageCount":{self.message_count}'
-        parts = [head.encode(), self.joined_messages, count.encode()]
+        head = f'{{"conversationId":"{self.conversation_id}","messages":['.encode()
+        parts = [f'],"messageCount":{self.message_count}'.encode()]
         for attribute, name, to_json in _IN_RESPONSES:
             value = getattr(self, attribute)
             if value is not None:
                 parts += [name, to_json(value)]
         parts.append(b"}")
-        return b"".join(parts)
+        if not self.is_large:
+            return b"".join([head, self.joined_messages, *parts])
+        messages = [*self.messages_json]
+        messages[0] = head + messages[0]
+        messages[-1] = b"".join([messages[-1], *parts])
+        return b",".join(messages)
 
 
 _FIELDS: Mapping[str, Stored] = {

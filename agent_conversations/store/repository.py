@@ -469,21 +469,7 @@ class ConversationRepository:
         conversation = records.decode_conversation(conversation_id, record, messages)
         if messages or not conversation.message_bytes:
             return conversation
-        fetched: list[bytes] = []
-        count = 1
-        while len(fetched) < count:
-            _, created_at_ms, _, count, page = self._scripts.run(
-                "page_messages",
-                conversation_id,
-                first=len(fetched),
-                last=-1,
-                page_bytes=BYTES_AT_ONCE,
-                order="asc",
-            )
-            if int(created_at_ms) != conversation.created_at_ms:
-                raise ConversationNotFoundError  # deleted meanwhile; another one has its id
-            fetched += page
-        return records.decode_conversation(conversation_id, record, fetched)
+        return self._reader.with_all_messages(conversation)
 
     def _claim_id(self, idempotency_key: str, candidate: str) -> str:
         """Return the conversation id that the key was given in the last day, else ``candidate``."""

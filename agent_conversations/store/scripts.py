@@ -23,7 +23,7 @@ from sessions_store.redis.script import Script
 from sessions_store.wire.fields import check_conversation_id
 from sessions_store.wire.model import SCHEMA_VERSION
 
-BYTES_AT_ONCE = 4 * 1024 * 1024
+BYTES_AT_ONCE = 1024 * 1024
 """The most bytes of messages in one reply: some milliseconds of the server's time."""
 _PACKAGE = "agent_conversations.store"
 

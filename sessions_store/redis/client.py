@@ -89,6 +89,7 @@ class StoreClient:
 
     def __init__(self, redis_client: "redis.Redis", max_waiting: int = DEFAULT_MAX_WAITING) -> None:
         self._redis = redis_client
+        self.max_waiting = max_waiting
         # The client of a Redis Cluster has a pool for each node, and gives connections up itself.
         self._pool = getattr(redis_client, "connection_pool", None)
         self._breaker = CircuitBreaker(max_waiting, getattr(self._pool, "max_connections", None))

@@ -23,6 +23,12 @@ def end() -> None:
     _this_thread.began = None
 
 
+def renew() -> None:
+    """Start the clock anew, where it runs: Redis replies, but there is much to read."""
+    if getattr(_this_thread, "began", None) is not None:
+        begin()
+
+
 def seconds_left() -> float:
     """Return for how long this thread may still send commands; it may be less than 0.
 

@@ -1,15 +1,20 @@
 """Conversations of many bytes: read in parts, so that nobody else waits for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
+from redis import Redis
 
-from agent_conversations.errors import ConversationFullError
+from agent_conversations.errors import ConversationFullError, ConversationNotFoundError
+from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.store.scripts import BYTES_AT_ONCE
 from agent_conversations.types import ConversationChanges, SortOrder
-from sessions_store.redis.client import StoreClient
+from sessions_store.errors import CorruptRecordError, StoreUnavailableError
+from sessions_store.redis.client import Command, StoreClient
 from tests.agent_conversations.store.records import SORT_ORDERS, contents, new, said
 from tests.agent_conversations.store.threads import run_together
 
@@ -89,3 +94,56 @@ def test_conversation_takes_no_more_bytes_than_its_limit(store: StoreClient) -> 
 
     assert conversations.get("mine").message_count == 1
     assert conversations.append_message("mine", said("x" * 500, messageId="m1")).replayed
+
+
+def test_readers_of_many_messages_leave_others_their_turn(
+    real_conversations: ConversationRepository,
+) -> None:
+    real_conversations.create(new("many"))
+    for _ in range(400):
+        real_conversations.append_messages("many", [said("short")] * 100)
+    real_conversations.create(new("other"))
+
+    def read() -> None:
+        with suppress(StoreUnavailableError):  # so many may be refused, but nobody else
+            assert real_conversations.get("many").message_count == 40_000
+
+    def append() -> None:
+        for _ in range(20):
+            real_conversations.append_message("other", said())
+
+    run_together(*[read] * 32, *[append] * 2)
+
+    assert real_conversations.get("other").message_count == 40
+
+
+class _ChangingStore(StoreClient):
+    """Runs a command before the second part of a large conversation is read."""
+
+    command: Command = ()
+    reads = 0
+
+    def read_many(self, commands: Sequence[Command], *, one_moment: bool = False) -> Sequence[Any]:
+        self.reads += 1
+        if self.reads == 2:
+            self.call(lambda client: client.execute_command(*self.command))  # type: ignore[no-untyped-call]  # redis-py's
+        return super().read_many(commands, one_moment=one_moment)
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (("DEL", keys.messages_key("large")), CorruptRecordError),
+        (("LTRIM", keys.messages_key("large"), 0, 9), CorruptRecordError),
+        (("DEL", keys.conversation_key("large")), ConversationNotFoundError),
+    ],
+)
+@pytest.mark.usefixtures("large")
+def test_large_conversation_lost_while_read_is_an_error(
+    real_redis: Redis, command: Command, error: type[Exception]
+) -> None:
+    store = _ChangingStore(real_redis)
+    store.command = command
+
+    with pytest.raises(error):
+        ConversationRepository(store).get("large")
