@@ -30,6 +30,11 @@ def message_ids_key(conversation_id: str) -> str:
     return f"{{{CONVERSATION_PREFIX}{conversation_id}}}:messageIds"
 
 
+def deleted_key(conversation_id: str) -> str:
+    """String: the digest of the ``Idempotency-Key`` that had made a conversation now deleted."""
+    return f"{{{CONVERSATION_PREFIX}{conversation_id}}}:deleted"
+
+
 def record_keys(conversation_id: str) -> list[str]:
     """Return the keys of a conversation: record, messages, message ids."""
     return [

@@ -110,6 +110,8 @@ class StoredConversation:
     """Changes with every change of the content; the ETag."""
     request_digest: Annotated[str | None, Stored("requestDigest", bytes.decode)] = None
     """Of the content that it was created with; a repeated creation must have the same."""
+    key_digest: Annotated[str | None, Stored("keyDigest", bytes.decode)] = None
+    """Of the ``Idempotency-Key`` that it was created under."""
     message_bytes: Annotated[int | None, Stored("messageBytes", int)] = None
     """Of all messages that this service appended."""
     agent_id: Annotated[str | None, text_field("agentId")] = None

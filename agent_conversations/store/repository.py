@@ -87,6 +87,8 @@ class ConversationRepository:
             store, retention_ms=retention_ms, in_same_step=index_in_same_step
         )
         self._reader = ConversationReader(store)
+        # A second attempt finds the id that the first has set.
+        self._claim = store.script("agent_conversations.store", "claim_id", repeatable=True)
         self._scripts = ConversationScripts(
             store, retention_ms=retention_ms, index_keys=self._index.script_keys
         )
@@ -98,7 +100,8 @@ class ConversationRepository:
     ) -> Created:
         """Create a conversation, once for each conversation id or ``idempotency_key``.
 
-        The key is remembered for a day. A conversation id in ``new`` takes precedence over it.
+        The key is remembered for a day, or until its conversation is deleted; it then makes a new
+        one. A conversation id in ``new`` takes precedence over it.
 
         Raises:
             ConversationExistsError: the handle was used with other content.
@@ -107,17 +110,29 @@ class ConversationRepository:
         content = new.to_wire()
         content.pop("conversationId", None)
         conversation_id = new.conversation_id or _new_id("agent", now_ms())
+        key_digest = ""
         if new.conversation_id is None and idempotency_key is not None:
-            conversation_id = self._claim_id(idempotency_key, conversation_id)
+            key_digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
+            conversation_id = self._claim_id(key_digest, conversation_id)
         wanted = {
             "schema_version": SCHEMA_VERSION,
             "revision": new_revision(),
             "request_digest": hashlib.sha256(json_codec.canonical(content)).hexdigest()[:32],
+            "key_digest": key_digest or None,
             **records.attributes_of(content),
         }
-        status, *reply = self._scripts.run(
-            "create_conversation", conversation_id, fields=records.encode(wanted)
-        )
+        while True:
+            status, *reply = self._scripts.run(
+                "create_conversation",
+                conversation_id,
+                deleted_key=keys.deleted_key(conversation_id),
+                key_digest=key_digest,
+                fields=records.encode(wanted),
+            )
+            if status != b"deleted":
+                break
+            candidate = _new_id("agent", now_ms())
+            conversation_id = self._claim_id(key_digest, candidate, deleted_id=conversation_id)
         if status == b"created":
             now = int(reply[0])
             stored = StoredConversation(
@@ -345,7 +360,11 @@ class ConversationRepository:
         allowed = _allowed(if_revision)
         try:
             _, agent_id, user_id, legacy_json = self._scripts.run_on_record(
-                "delete_conversation", conversation_id, allowed=allowed
+                "delete_conversation",
+                conversation_id,
+                deleted_key=keys.deleted_key(conversation_id),
+                allowed=allowed,
+                seconds=IDEMPOTENCY_SECONDS,
             )
         except ConversationNotFoundError:
             # An earlier attempt may have ended before this step.
@@ -471,12 +490,13 @@ class ConversationRepository:
             return conversation
         return self._reader.with_all_messages(conversation)
 
-    def _claim_id(self, idempotency_key: str, candidate: str) -> str:
-        """Return the conversation id that the key was given in the last day, else ``candidate``."""
-        key = keys.idempotency_key(hashlib.sha256(idempotency_key.encode()).hexdigest())
-        _, claimed = self._store.transaction(
-            [("SET", key, candidate, "NX", "EX", IDEMPOTENCY_SECONDS), ("GET", key)],
-            repeatable=True,  # the second attempt finds the id that the first has set
+    def _claim_id(self, key_digest: str, candidate: str, *, deleted_id: str = "") -> str:
+        """Return the id that the key was given in the last day, but not ``deleted_id``."""
+        claimed = self._claim(
+            claim_key=keys.idempotency_key(key_digest),
+            candidate=candidate,
+            deleted_id=deleted_id,
+            seconds=IDEMPOTENCY_SECONDS,
         )
         return str(claimed, "utf-8")
 

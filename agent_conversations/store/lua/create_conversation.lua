@@ -3,27 +3,31 @@
 -- KEYS[1]    record_key       hash   the record
 -- KEYS[2]    messages_key     list   the messages, one JSON object each
 -- KEYS[3]    message_ids_key  hash   message id to position in the list
--- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+-- KEYS[4]    deleted_key      string the digest of the key that had made a deleted conversation
+-- KEYS[5..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
 -- ARGV[3]    schema_version   count  the newest version of records that the caller can read
 -- ARGV[4]    bytes_at_once    count  of messages; if they have more, none come along
--- ARGV[5..]  fields           bytes  field, value, field, value … of the new record, without its
+-- ARGV[5]    key_digest      text   of the request's Idempotency-Key; empty without one
+-- ARGV[6..]  fields           bytes  field, value, field, value … of the new record, without its
 --                                    times
 --
 -- Returns { 'created', created_at_ms }, which is the time of its last access too; or { 'exists',
--- fields, messages } with the stored conversation, for the caller to compare; or a conflict (see
--- includes/find_conflict.lua).
+-- fields, messages } with the stored conversation, for the caller to compare; { 'deleted' } if the
+-- conversation that the key had made was deleted; or a conflict (see includes/find_conflict.lua).
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
-local index_keys = { unpack(KEYS, 4) }
+local deleted_key = KEYS[4]
+local index_keys = { unpack(KEYS, 5) }
 local conversation_id = ARGV[1]
 local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
 local bytes_at_once = ARGV[4]
-local fields = { unpack(ARGV, 5) }
+local key_digest = ARGV[5]
+local fields = { unpack(ARGV, 6) }
 
 --- @include "find_conflict"
 --- @include "now_ms"
@@ -38,6 +42,9 @@ if not conflict then
 end
 if conflict[1] ~= 'missing' then
   return conflict
+end
+if redis.call('GET', deleted_key) == key_digest then
+  return { 'deleted' }
 end
 -- HSET first: a server that is out of memory refuses it, but would let it pass after a first write.
 created_at_ms = now_ms()

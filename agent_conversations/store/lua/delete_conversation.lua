@@ -4,20 +4,24 @@
 -- KEYS[1]    record_key       hash   the record
 -- KEYS[2]    messages_key     list   the messages, one JSON object each
 -- KEYS[3]    message_ids_key  hash   message id to position in the list
--- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
+-- KEYS[4]    deleted_key      string the digest of the key that had made a deleted conversation
+-- KEYS[5..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
+-- ARGV[3]    seconds          seconds for which an Idempotency-Key is remembered
 --
 -- Returns { 'deleted', agentId, userId, JSON } with that of a legacy record, whose ids are in there;
 -- { 'missing' } if there was no record, or { 'stale' } if it has another revision.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
-local index_keys = { unpack(KEYS, 4) }
+local deleted_key = KEYS[4]
+local index_keys = { unpack(KEYS, 5) }
 local conversation_id = ARGV[1]
 local allowed = ARGV[2]
+local seconds = ARGV[3]
 
 --- @include "delete_all"
 --- @include "is_among"
@@ -35,7 +39,10 @@ if not existed then
   return { 'missing' }
 end
 -- An error, where the record is of another type, is a table without the values.
-local ids = redis.pcall('HMGET', record_key, 'agentId', 'userId')
+local ids = redis.pcall('HMGET', record_key, 'agentId', 'userId', 'keyDigest')
 local legacy = redis.pcall('GET', record_key)
 delete_all()
+if ids[3] then
+  redis.call('SET', deleted_key, ids[3], 'EX', seconds)
+end
 return { 'deleted', ids[1] or false, ids[2] or false, type(legacy) == 'string' and legacy }

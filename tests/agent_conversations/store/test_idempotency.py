@@ -9,6 +9,7 @@ from time_machine import Traveller
 from agent_conversations.errors import ConversationExistsError, MessageConflictError
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, ConversationChanges
+from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.store.records import NOW, contents, new, said
 from tests.agent_conversations.store.threads import run_together
 
@@ -182,4 +183,42 @@ def test_concurrent_repetitions_of_a_creation_count_once(
 
     assert sorted(one.replayed for one in created) == [False] + [True] * 7
     assert len({one.conversation.conversation_id for one in created}) == 1
+    assert real_conversations.list().total == 1
+
+
+@pytest.mark.parametrize("index_in_same_step", [True, False])
+def test_creation_repeated_after_a_delete_makes_another_conversation(
+    store: StoreClient, *, index_in_same_step: bool
+) -> None:
+    conversations = ConversationRepository(store, index_in_same_step=index_in_same_step)
+    made = []
+    for _ in range(3):
+        created = conversations.create(new(agent_id="a"), idempotency_key="k")
+        again = conversations.create(new(agent_id="a"), idempotency_key="k")
+        conversation_id = created.conversation.conversation_id
+        assert (created.replayed, again.replayed) == (False, True)
+        assert again.conversation.conversation_id == conversation_id
+        conversations.delete(conversation_id)
+        made.append(conversation_id)
+
+    assert len(set(made)) == 3
+    assert conversations.list().total == 0
+    # An id that is asked for by name is free again.
+    assert not conversations.create(new(made[0])).replayed
+
+
+def test_concurrent_repetitions_after_a_delete_make_one_conversation(
+    real_conversations: ConversationRepository,
+) -> None:
+    first = real_conversations.create(idempotency_key="k").conversation.conversation_id
+    real_conversations.delete(first)
+    created = []
+
+    def create() -> None:
+        created.append(real_conversations.create(idempotency_key="k"))
+
+    run_together(*[create] * 8)
+
+    assert sorted(one.replayed for one in created) == [False] + [True] * 7
+    assert first not in {one.conversation.conversation_id for one in created}
     assert real_conversations.list().total == 1

@@ -16,6 +16,7 @@ FULL = StoredConversation(
     last_accessed_at_ms=1_795_450_846_000,
     revision="0123456789abcdef",
     request_digest="d" * 32,
+    key_digest="k" * 64,
     message_bytes=0,
     agent_id="a-1",
     user_id="u-1",
