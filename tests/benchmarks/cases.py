@@ -111,7 +111,11 @@ def cases(place: Workplace) -> list[Case]:
         fields = ("schemaVersion", 1, "revision", "0123456789abcdef", "requestDigest", "0" * 32)
         conversation_id = f"agent-{place.name}-{next(numbers):012d}"
         return create_script(
-            **common(conversation_id), **whole, fields=[*fields, "agentId", "agent_1"]
+            **common(conversation_id),
+            **whole,
+            deleted_key=keys.deleted_key(conversation_id),
+            key_digest="",
+            fields=[*fields, "agentId", "agent_1"],
         )
 
     session = AgentSession.from_registration(SESSION)
