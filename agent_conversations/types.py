@@ -57,9 +57,8 @@ class AgentMessage(WireModel):
     """``agent``, as ElevenLabs' transcripts have it, is the ``assistant``."""
     content: Annotated[
         Text,
-        BeforeValidator(
-            lambda content: "" if content is None else content, json_schema_input_type=Text | None
-        ),
+        BeforeValidator(lambda content: "" if content is None else content),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]}, mode="validation"),
     ]
     """Empty only for the roles ``tool`` and ``assistant``, whose turn may be cut off at once."""
     timestamp: Timestamp | None = None
