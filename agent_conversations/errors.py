@@ -48,3 +48,43 @@ class PreconditionFailedError(StoreError):
 
     def __init__(self) -> None:
         super().__init__("It has changed since the ETag in If-Match was read: read it again")
+        super().__init__("The conversation has changed since it was read: read it again")
+
+
+class AccessError(Exception):
+    """The request is refused before anything is looked up."""
+
+
+class FeatureDisabledError(AccessError):
+    """The feature flag is off."""
+
+    def __init__(self) -> None:
+        super().__init__("The ElevenLabs agent is switched off on this server.")
+
+
+class TokenRequiredError(AccessError):
+    """Tokens are configured, and the request has none of them."""
+
+    def __init__(self) -> None:
+        super().__init__("Send a valid token: Authorization: Bearer <token>.")
+
+
+class OriginNotAllowedError(AccessError):
+    """Another site's page made a browser send a write, or open a WebSocket."""
+
+    def __init__(self) -> None:
+        super().__init__("Pages of this origin may not use the API on this server.")
+
+
+class UpgradeRequiredError(AccessError):
+    """An ordinary request to the path of the WebSocket."""
+
+    def __init__(self) -> None:
+        super().__init__("This path takes a WebSocket only, at the address of the live process.")
+
+
+class UnknownPathError(AccessError):
+    """There is nothing at the path of the request."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this path.")

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import get_commands
 from django.urls import get_resolver
 
-from agent_conversations.api.exceptions import ERROR_RESPONSES
+from agent_conversations.envelope import ERROR_RESPONSES
 from tests import architecture
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
 

@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +12,7 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from agent_conversations.access import token_name
 from agent_conversations.api.origins import is_of_another_site
 
 
@@ -33,7 +32,7 @@ class TokenAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[Client, None] | None:
-        name = _name_of(_sent_token(request), settings.API_TOKENS)
+        name = token_name(_sent_token(request), settings.API_TOKENS)
         return None if name is None else (Client(name), None)
 
     def authenticate_header(self, request: Request) -> str:
@@ -67,17 +66,6 @@ def _sent_token(request: Request) -> str:
             return ""
         return decoded.partition(":")[2]
     return ""
-
-
-def _name_of(sent: str, tokens: Mapping[str, str]) -> str | None:
-    """Return the name of the token that was sent; every one is compared, in constant time."""
-    found = None
-    if not sent:
-        return None
-    for token, name in tokens.items():
-        if hmac.compare_digest(sent.encode(), token.encode()):
-            found = name
-    return found
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its metaclass

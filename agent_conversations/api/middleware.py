@@ -14,7 +14,6 @@ from rest_framework.response import Response
 
 from agent_conversations.api import API_PREFIX
 from agent_conversations.api.exceptions import (
-    OriginNotAllowedError,
     error_view,
     header_too_long,
 )
@@ -25,6 +24,7 @@ from agent_conversations.api.media_types import (
     UNREADABLE,
 )
 from agent_conversations.api.origins import is_of_another_site
+from agent_conversations.errors import OriginNotAllowedError
 from sessions_store.errors import InvalidRequestError
 from sessions_store.redis import deadline
 

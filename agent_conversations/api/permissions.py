@@ -3,10 +3,15 @@
 from typing import Any
 
 from django.conf import settings
+from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from agent_conversations.api.exceptions import FeatureDisabledError
+from agent_conversations.errors import FeatureDisabledError
+
+
+class _RefusedError(FeatureDisabledError, APIException):
+    """The browsable API takes an ``APIException`` of a permission for "no form of this here"."""
 
 
 class FeatureEnabled(BasePermission):
@@ -20,5 +25,5 @@ class FeatureEnabled(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not settings.ELEVENLABS_AGENT_ENABLED:
-            raise FeatureDisabledError
+            raise _RefusedError
         return True

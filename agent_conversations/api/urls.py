@@ -4,11 +4,14 @@ from rest_framework.routers import SimpleRouter
 
 from agent_conversations.api import API_PREFIX
 from agent_conversations.api.views.conversations import AgentConversationViewSet
+from agent_conversations.api.views.live import LiveViewSet
 from agent_conversations.api.views.messages import AgentMessageViewSet
 from agent_conversations.api.views.sessions import AgentSessionViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for basename, viewset in (
+    # Before those whose paths begin with an id.
+    ("live", LiveViewSet),
     ("agent-conversation", AgentConversationViewSet),
     ("agent-message", AgentMessageViewSet),
     ("agent-session", AgentSessionViewSet),

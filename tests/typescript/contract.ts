@@ -122,7 +122,8 @@ export interface Error {
     | "request_too_large"
     | "session_not_found"
     | "store_unavailable"
-    | "unsupported_media_type";
+    | "unsupported_media_type"
+    | "upgrade_required";
   /** Only with `invalid_request`. */
   details?: Record<string, string[]>;
   /** Only with `feature_disabled`, as is `message`. */

@@ -12,17 +12,12 @@ from drf_spectacular.utils import (
 )
 from rest_framework import exceptions
 
-from agent_conversations.api.exceptions import (
-    ERROR_RESPONSES,
-    Error,
-    FeatureDisabledError,
-    OriginNotAllowedError,
-    RequestTooLargeError,
-    envelope,
-)
+from agent_conversations.api.exceptions import RequestTooLargeError
 from agent_conversations.api.openapi.components import Json, query_parameters
 from agent_conversations.api.openapi.examples import example_error
 from agent_conversations.api.openapi.forms import Form
+from agent_conversations.envelope import ERROR_RESPONSES, Error, envelope
+from agent_conversations.errors import FeatureDisabledError, OriginNotAllowedError
 from sessions_store.errors import InvalidRequestError, StoreUnavailableError
 from sessions_store.wire.fields import CONVERSATION_ID_RULE
 from sessions_store.wire.model import WireModel

@@ -48,6 +48,7 @@ CODES = {
     "conversation_full": 409,
     "precondition_failed": 412,
     "request_too_large": 413,
+    "upgrade_required": 426,
     "corrupt_record": 500,
     "internal_error": 500,
     "feature_disabled": 503,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from agent_conversations.api.exceptions import ERROR_RESPONSES
+from agent_conversations.envelope import ERROR_RESPONSES
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import StoreError
 from tests.agent_conversations.api.conftest import CODES, Api, assert_error, message

@@ -11,6 +11,7 @@ from tests.conftest import ServedClient
 METHODS = {
     "/list": {"GET", "HEAD"},
     "/new": {"POST"},
+    "/ws": {"GET", "HEAD"},
     "/c-1": {"GET", "HEAD", "PATCH", "DELETE"},
     "/c-1/message": {"POST"},
     "/c-1/messages": {"GET", "HEAD", "POST"},
@@ -78,6 +79,11 @@ def test_path_with_a_trailing_slash_is_not_found(api: Api, conversation: str, pa
     assert response.json()["code"] == "not_found"
 
 
+def test_request_without_an_upgrade_to_the_websocket_is_told_so(api: Api) -> None:
+    assert_error(api.get("/ws?conversationId=c-1"), "upgrade_required")
+    assert api.get("/ws/messages").status_code == 400, "no conversation has that id"
+
+
 @pytest.mark.parametrize("path", ["", "/", "/a/b/c", "/c-1/unknown", "/c-1/message/m-1"])
 def test_unknown_path_of_the_api_is_not_found(api: Api, path: str) -> None:
     assert_error(api.get(path), "not_found")
@@ -101,7 +107,7 @@ def test_unknown_path_beside_the_api_is_json_too(client: ServedClient, path: str
         ("DELETE", "/session"),
     ],
 )
-@pytest.mark.parametrize("conversation_id", ["-a", "a%20b", "x" * 129, "%C3%A4", "ws", "a%0A"])
+@pytest.mark.parametrize("conversation_id", ["-a", "a%20b", "x" * 129, "%C3%A4", "a%0A"])
 def test_invalid_conversation_id_is_refused_on_every_route(
     api: Api, method: str, path: str, conversation_id: str
 ) -> None:

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from agent_conversations.api.exceptions import ERROR_RESPONSES
+from agent_conversations.envelope import ERROR_RESPONSES
 from config.environment import PROJECT_DIR
 from config.wsgi import application
 from tests.agent_conversations.api.routes import PREFIX
@@ -84,7 +84,7 @@ COMPONENTS = {
     "AgentSessionStatus",
     "Error",
 }
-HEALTH = {"getHealth", "getLiveness", "getReadiness"}
+BESIDE_IT = {"followAgentConversation", "getHealth", "getLiveness", "getReadiness"}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -169,7 +169,7 @@ def test_schema_has_the_operations_of_the_contract_and_health() -> None:
     assert {name: found.pop(name) for name in CONTRACT} == {
         name: (method, PREFIX + path) for name, (method, path, _) in CONTRACT.items()
     }
-    assert set(found) == HEALTH
+    assert set(found) == BESIDE_IT
 
 
 @pytest.mark.parametrize("operation_id", CONTRACT)
