@@ -5,3 +5,6 @@ under ``cursor:conversation:*``, a prefix that this package neither reads nor wr
 owns ``elevenlabs:conversation:*`` and ``{elevenlabs:conversation…``; its list is kept under
 ``{elevenlabs:conversations}:*``.
 """
+
+API_PREFIX = "/agent-conversations/api"
+"""The path of the HTTP API, and of the WebSocket beside it."""

@@ -48,7 +48,6 @@ class PreconditionFailedError(StoreError):
 
     def __init__(self) -> None:
         super().__init__("It has changed since the ETag in If-Match was read: read it again")
-        super().__init__("The conversation has changed since it was read: read it again")
 
 
 class AccessError(Exception):

@@ -244,6 +244,18 @@ class MessagePageQuery(WireModel):
     order: Annotated[SortOrder, *_one_of("order", *get_args(SortOrder))] = "asc"
 
 
+class ViewerQuery(WireModel):
+    """The query of ``GET /ws``; ``id`` is another name of ``conversationId``.
+
+    ``after`` and ``revision`` are those of the last frame that a viewer in delta mode has.
+    """
+
+    conversation_id: ConversationId
+    mode: Annotated[Literal["delta"], *_one_of("mode", "delta")] | None = None
+    after: Annotated[int, *_integer("after must be a non-negative integer", 0, None)] | None = None
+    revision: str | None = None
+
+
 # --- Responses ------------------------------------------------------------------------------------
 
 

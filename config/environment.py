@@ -108,6 +108,15 @@ RedisUrl = Annotated[
         "Write redis://host:6379/0, rediss://… for TLS, or unix:///path/to.sock.",
     ),
 ]
+LiveUrl = Annotated[
+    str,
+    _must(
+        lambda url: _is_origin(url) and urlsplit(url).scheme in ("ws", "wss"),
+        "E013",
+        "be a WebSocket's URL without a path",
+        "Write it like wss://agent.example.com.",
+    ),
+]
 Origin = Annotated[
     str, _must(_is_origin, "E003", "be an origin", "Write it like https://app.example.com.")
 ]
@@ -203,6 +212,17 @@ class Environment(BaseSettings):
         "or `ALLOW_ANONYMOUS`",
     )
     port: int = Field(default=8000, ge=1, le=65_535, description="TCP port")
+    live_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        description="TCP port of the live process, for WebSockets; `0`: `PORT` + 1",
+    )
+    live_url: LiveUrl = Field(
+        default="",
+        description="where browsers find the live process, if that is not `LIVE_PORT` of the same "
+        "host: `wss://agent.example.com`, without a path",
+    )
     workers: int = Field(
         default_factory=_default_workers,
         ge=1,
@@ -300,6 +320,11 @@ class Environment(BaseSettings):
     def _is_utf8(cls, text: str) -> str:
         text.encode()
         return text
+
+    @property
+    def port_of_live(self) -> int:
+        """``live_port``, or the one beside ``port``."""
+        return self.live_port or self.port + (1 if self.port < 65_535 else -1)
 
     def token_holders(self) -> dict[str, str]:
         """Return each token with its name; one without a name has that of its position."""

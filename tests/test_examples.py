@@ -37,6 +37,7 @@ NOT_RUN = {
     "cd elevenlabs-agent": "this is the folder",
     "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
     "import type": "TypeScript; make types compiles the same types",
+    "const socket": "tests/agent_conversations/live connects in its way",
 }
 """How a command, or a block of another language, begins; and why it is not run."""
 RECIPES = "Add a"
@@ -131,12 +132,14 @@ def _environment(**variables: str) -> dict[str, str]:
 class Service:
     """A command that serves until it is stopped."""
 
-    def __init__(self, command: str, output: Path, port: int, data_dir: Path) -> None:
+    def __init__(
+        self, command: str, output: Path, port: int, live_port: int, data_dir: Path
+    ) -> None:
         self._output = output
         self._port = port
         assigned = [word for word in shlex.split(command) if re.match(r"[A-Z_]+=", word)]
         words = [word for word in shlex.split(command) if word not in assigned]
-        variables = {"PORT": str(port), "DATA_DIR": str(data_dir)}
+        variables = {"PORT": str(port), "LIVE_PORT": str(live_port), "DATA_DIR": str(data_dir)}
         variables |= dict(word.split("=", 1) for word in assigned)
         if words == ["make", "run"] and is_set_up_by_make():
             words += [f"PORT={port}", f"DATA_DIR={data_dir}"]
@@ -191,7 +194,7 @@ class Reader:
     def __init__(self, folder: Path, redis_port: int) -> None:
         self._folder = folder
         self._data_dir = folder / "data"
-        self._ports = {port: free_port() for port in ("8000", "8001")}
+        self._ports = {port: free_port() for port in ("8000", "8001", "8010")}
         self._ours = {
             ".venv/bin/python": sys.executable,
             "…/.data": str(self._data_dir),
@@ -220,7 +223,7 @@ class Reader:
         command = self._translate(example.command)
         if example.statements:
             self._type(command, example.statements)
-        elif command.endswith(("make run", f"runserver {self._ports['8001']}")):
+        elif command.endswith(("make run", f"runserver {self._ports['8010']}")):
             self._serve(command, example.output)
         elif not why_not_run(command):
             assert self._shell.stdin is not None
@@ -230,10 +233,11 @@ class Reader:
 
     def _serve(self, command: str, shown: str) -> None:
         """Start a service, in the place of the one on its port."""
-        port = self._ports["8000" if command.endswith("make run") else "8001"]
+        port = self._ports["8000" if command.endswith("make run") else "8010"]
         if port in self._services:
             self._services.pop(port).stop()
-        service = Service(command, self._folder / f"{port}.log", port, self._data_dir)
+        log = self._folder / f"{port}.log"
+        service = Service(command, log, port, self._ports["8001"], self._data_dir)
         self._services[port] = service
         printed = service.wait_until_ready()
         assert self._translate(shown) in printed

@@ -12,7 +12,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
-from agent_conversations.api import API_PREFIX
+from agent_conversations import API_PREFIX
 from agent_conversations.api.exceptions import (
     error_view,
     header_too_long,

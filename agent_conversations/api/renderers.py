@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from django.urls import reverse
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 
 from agent_conversations.api.openapi.forms import form_of
-from sessions_store.wire.model import Encoded, WireModel
+from sessions_store.wire.model import Encoded, to_json
 
 
 class JsonRenderer(BaseRenderer):
@@ -29,15 +28,7 @@ class JsonRenderer(BaseRenderer):
             return b""
         if isinstance(data, Encoded):
             return data.json
-        return orjson.dumps(data, default=_encodable)
-
-
-def _encodable(value: Any) -> Any:
-    if isinstance(value, WireModel):
-        return value.to_wire()
-    if isinstance(value, Encoded):
-        return orjson.Fragment(value.json)
-    raise TypeError
+        return to_json(data)
 
 
 SHOWN_MESSAGES = 20

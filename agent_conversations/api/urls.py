@@ -2,7 +2,7 @@
 
 from rest_framework.routers import SimpleRouter
 
-from agent_conversations.api import API_PREFIX
+from agent_conversations import API_PREFIX
 from agent_conversations.api.views.conversations import AgentConversationViewSet
 from agent_conversations.api.views.live import LiveViewSet
 from agent_conversations.api.views.messages import AgentMessageViewSet

@@ -35,6 +35,19 @@ def deleted_key(conversation_id: str) -> str:
     return f"{{{CONVERSATION_PREFIX}{conversation_id}}}:deleted"
 
 
+_CHANGES_SUFFIX = "}:changes"
+
+
+def changes_channel(conversation_id: str) -> str:
+    """Channel: what changes the conversation is published here, for those who watch it."""
+    return f"{{{CONVERSATION_PREFIX}{conversation_id}{_CHANGES_SUFFIX}"
+
+
+def conversation_of(channel: str) -> str:
+    """Return the conversation id of a ``changes_channel``."""
+    return channel.removeprefix("{" + CONVERSATION_PREFIX).removesuffix(_CHANGES_SUFFIX)
+
+
 def record_keys(conversation_id: str) -> list[str]:
     """Return the keys of a conversation: record, messages, message ids."""
     return [

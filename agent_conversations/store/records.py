@@ -171,18 +171,28 @@ class StoredConversation:
     def to_json(self) -> bytes:
         """Return the ``AgentConversation`` of a response as JSON."""
         head = f'{{"conversationId":"{self.conversation_id}","messages":['.encode()
-        parts = [f'],"messageCount":{self.message_count}'.encode()]
+        tail = b"]" + self._fields_after_messages()
+        if not self.is_large:
+            return b"".join([head, self.joined_messages, tail])
+        messages = [*self.messages_json]
+        messages[0] = head + messages[0]
+        messages[-1] += tail
+        return b",".join(messages)
+
+    def fields_to_json(self) -> bytes:
+        """Return the same without ``messages``."""
+        return (
+            f'{{"conversationId":"{self.conversation_id}"'.encode() + self._fields_after_messages()
+        )
+
+    def _fields_after_messages(self) -> bytes:
+        parts = [f',"messageCount":{self.message_count}'.encode()]
         for attribute, name, to_json in _IN_RESPONSES:
             value = getattr(self, attribute)
             if value is not None:
                 parts += [name, to_json(value)]
         parts.append(b"}")
-        if not self.is_large:
-            return b"".join([head, self.joined_messages, *parts])
-        messages = [*self.messages_json]
-        messages[0] = head + messages[0]
-        messages[-1] = b"".join([messages[-1], *parts])
-        return b",".join(messages)
+        return b"".join(parts)
 
 
 _FIELDS: Mapping[str, Stored] = {
@@ -197,8 +207,20 @@ _IN_RESPONSES = [
 ]
 
 
+_EPOCH_DIGITS = 12
+
+
 def new_revision() -> str:
-    return secrets.token_hex(8)
+    """Return a revision that no conversation has had.
+
+    Its first half is the *epoch*, which appending a message keeps: of two revisions of one epoch,
+    the later one has more messages, and everything else is the same.
+    """
+    return secrets.token_hex(_EPOCH_DIGITS)
+
+
+def epoch(revision: str) -> str:
+    return revision[:_EPOCH_DIGITS]
 
 
 def encode(attributes: Mapping[str, Any]) -> list[Argument]:

@@ -25,6 +25,7 @@ from agent_conversations.store.records import Owners, Scores, StoredConversation
 from agent_conversations.store.results import (
     Appended,
     ConversationPage,
+    ConversationPart,
     Created,
     MessagePage,
     PutMessage,
@@ -323,6 +324,37 @@ class ConversationRepository:
         end = cursors.last_position(position, len(messages), count, order)
         cursor = None if end is None else cursors.encode_cursor(end, conversation_id, order)
         return MessagePage(conversation_id, messages, count, cursor)
+
+    def find_part(
+        self, conversation_id: str, *, first: int = 0, positions: Sequence[int] = ()
+    ) -> ConversationPart | None:
+        """Return what a viewer lacks; reading it is no access.
+
+        Args:
+            first: the position of the first message wanted.
+            positions: of single messages before it.
+        """
+        try:
+            _, record, count, messages, single = self._scripts.run(
+                "read_part", conversation_id, first=first, positions=positions
+            )
+        except ConversationNotFoundError:
+            return None
+        fields = dict(zip(record[::2], record[1::2], strict=True))
+        conversation = records.decode_conversation(
+            conversation_id, fields, messages, count - len(messages)
+        )
+        found = dict(zip(positions, single, strict=True))
+        return ConversationPart(conversation, first, found)
+
+    def find_revisions(self, conversation_ids: Sequence[str]) -> list[str | None]:
+        """Return the revision of each record, ``None`` where there is none; no access."""
+        commands = [("HGET", keys.conversation_key(one), "revision") for one in conversation_ids]
+        replies = self._store.read_many(commands)
+        return [
+            str(reply, "ascii", "replace") if isinstance(reply, bytes) else None
+            for reply in replies
+        ]
 
     def update(
         self,

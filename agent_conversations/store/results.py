@@ -1,7 +1,7 @@
 """What the repository returns, where it is more than a ``StoredConversation``."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_conversations.store.records import StoredConversation, decode_message
@@ -74,3 +74,12 @@ class MessagePage:
     @property
     def messages(self) -> Sequence[AgentMessage]:
         return [decode_message(self.conversation_id, raw) for raw in self.messages_json]
+
+
+@dataclass(frozen=True)
+class ConversationPart:
+    """A conversation with its messages from ``first`` on, and single ones by their position."""
+
+    conversation: StoredConversation
+    first: int
+    single: Mapping[int, bytes]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
+import orjson
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
@@ -84,6 +85,19 @@ class Encoded(Generic[T]):
             json_schema=handler.generate_schema(encoded_type),
             python_schema=core_schema.is_instance_schema(cls),
         )
+
+
+def to_json(value: Any) -> bytes:
+    """Return the JSON of types, and of what is made of them; stored JSON is put in undecoded."""
+    return orjson.dumps(value, default=_encodable)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, WireModel):
+        return value.to_wire()
+    if isinstance(value, Encoded):
+        return orjson.Fragment(value.json)
+    raise TypeError
 
 
 # Sentences for people, in place of pydantic's, which name Python's types.

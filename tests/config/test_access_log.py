@@ -200,7 +200,7 @@ class Service:
         self.port = free_port()
         self.answered: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"],
+            [sys.executable, "manage.py", "serve", "--only", "rest"],
             cwd=PROJECT_DIR,
             env={
                 "PATH": os.environ["PATH"],

@@ -15,6 +15,8 @@ ANY_PROBLEM = {
     "ELEVENLABS_AGENT_ENABLED": "maybe",
     "REDIS_URL": "localhost",
     "PORT": "http",
+    "LIVE_PORT": "ws",
+    "LIVE_URL": "https://agent.example.com",
     "WORKERS": "0",
     "THREADS": "many",
     "ALLOWED_HOSTS": "localhost:8000",
@@ -84,7 +86,7 @@ def test_every_problem_is_reported_at_once(read: Read) -> None:
     assert all(
         found.msg in str(error) and str(found.hint) in str(error) for found in error.problems
     )
-    assert "have 16 problems:" in str(error)
+    assert "have 18 problems:" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,9 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         ({"CORS_ALLOWED_ORIGINS": "http://a?b"}, "elevenlabs_agent.E003"),
         ({"CORS_ALLOWED_ORIGINS": "http://a/"}, "elevenlabs_agent.E003"),
         ({"CORS_ALLOW_HEADERS": "x-ok,x-request-id: 1"}, "elevenlabs_agent.E012"),
+        ({"LIVE_PORT": "65536"}, "elevenlabs_agent.E002"),
+        ({"LIVE_URL": "https://agent.example.com"}, "elevenlabs_agent.E013"),
+        ({"LIVE_URL": "wss://agent.example.com/live"}, "elevenlabs_agent.E013"),
         ({"SESSION_RATE": "often"}, "elevenlabs_agent.E004"),
         ({"SESSION_RATE": "0/min"}, "elevenlabs_agent.E004"),
         ({"SESSION_RATE": "9999999999999/min"}, "elevenlabs_agent.E004"),
@@ -277,3 +282,18 @@ def test_there_are_as_many_workers_as_processors_up_to_four(
 
 def test_log_level_is_taken_in_any_case(read: Read) -> None:
     assert read(LOG_LEVEL="Warning").log_level == "WARNING"
+
+
+@pytest.mark.parametrize(
+    ("variables", "port"),
+    [
+        ({}, 8001),
+        ({"PORT": "9000"}, 9001),
+        ({"PORT": "65535"}, 65534),
+        ({"PORT": "9000", "LIVE_PORT": "80"}, 80),
+    ],
+)
+def test_live_process_listens_beside_the_api(
+    read: Read, variables: dict[str, str], port: int
+) -> None:
+    assert read(**variables).port_of_live == port

@@ -30,12 +30,14 @@ class Service:
 
     def __init__(self, data_dir: Path, **variables: str) -> None:
         self.port = free_port()
+        self.live_port = free_port()
         self.data_dir = data_dir
         self.output = data_dir.parent / f"{data_dir.name}.log"
         environment = {
             "PATH": os.environ["PATH"],
             "DATA_DIR": str(data_dir),
             "PORT": str(self.port),
+            "LIVE_PORT": str(self.live_port),
             "ELEVENLABS_AGENT_ENABLED": "true",
             **variables,
         }
@@ -155,7 +157,7 @@ def test_killed_service_leaves_no_process_and_starts_again(
 
     service.end(signal.SIGKILL)
 
-    assert len(children) == 3, "two workers and the bundled server"
+    assert len(children) == 4, "two workers, the live process and the bundled server"
     wait_until(lambda: all(map(is_gone, children)))
     wait_until(lambda: is_free(service.port))
     assert start().until_up().request("GET", f"{API}/c-1")[0] == 200

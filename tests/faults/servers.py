@@ -212,11 +212,16 @@ class Service:
 
     Args:
         redis_url: empty for the bundled server, which the service then starts itself.
+        live: whether the live process is served too.
         variables: further environment variables.
     """
 
-    def __init__(self, folder: Path, redis_url: str = "", **variables: str) -> None:
+    def __init__(
+        self, folder: Path, redis_url: str = "", *, live: bool = False, **variables: str
+    ) -> None:
         self.port = free_port()
+        self.live_port = free_port()
+        self._arguments = () if live else ("--only", "rest")
         self.api = Api(self.port)
         self._folder = folder
         self._redis_url = redis_url
@@ -236,6 +241,7 @@ class Service:
             "HOME": os.environ.get("HOME", ""),
             "TMPDIR": tempfile.gettempdir(),
             "PORT": str(self.port),
+            "LIVE_PORT": str(self.live_port),
             "DATA_DIR": str(self._folder),
             "REDIS_URL": self._redis_url,
             "ELEVENLABS_AGENT_ENABLED": "true",
@@ -244,7 +250,7 @@ class Service:
         }
         with (self._folder / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+                [sys.executable, "manage.py", "serve", *self._arguments],
                 cwd=PROJECT_DIR,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -274,7 +280,7 @@ class Service:
 
     def worker_pids(self) -> list[int]:
         """Return the processes that handle requests: its children, but for Redis's."""
-        others = ("valkey-server", "resource_tracker", "forkserver")
+        others = ("valkey-server", "resource_tracker", "forkserver", "--only live")
         return [
             process.pid
             for process in _living_processes()

@@ -1,18 +1,23 @@
+import asyncio
 import ipaddress
+import signal
 import socket
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from agent_conversations.api import API_PREFIX
+from agent_conversations import API_PREFIX
+from agent_conversations.live import server as live
 from agent_conversations.services import server_problems
 from config.environment import Environment
+from config.live import LiveProcess
 from sessions_store.embedded.errors import EmbeddedServerError
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError
@@ -26,41 +31,64 @@ MAX_HEAD_BYTES = 16 * 1024
 
 
 class Command(BaseCommand):
-    help = "Serves the API; without REDIS_URL, on the bundled Valkey server."
+    help = "Serves the API and the live process; without REDIS_URL, on the bundled Valkey server."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--only",
+            choices=["rest", "live"],
+            help="one of the two: the API with the bundled server, or the live process",
+        )
+
+    def handle(self, *args: Any, only: str | None, verbosity: int, **options: Any) -> None:
         environment: Environment = settings.ENVIRONMENT
         check_access(environment)
-        address = _free_address(environment)
+        if only == "live":
+            address = _free_address(environment.host, settings.LIVE_PORT, "LIVE_PORT")
+            if verbosity:
+                self._print([("Live", _live_address(environment))])
+            asyncio.run(_serve_live(address))
+            return
+        address = _free_address(environment.host, environment.port, "PORT")
         with ExitStack() as stack:
+            if only is None:
+                _free_address(environment.host, settings.LIVE_PORT, "LIVE_PORT")
             if not environment.redis_url:
                 try:
                     stack.enter_context(EmbeddedServer(environment.data_dir)).keep_running()
                 except EmbeddedServerError as error:
                     raise CommandError(str(error)) from error
-            self._print_summary(environment)
+            if only is None:
+                stack.enter_context(LiveProcess())
+            self._print_summary(environment, with_live=only is None)
             # From here on a signal ends the server, and the server's end unwinds the stack.
             _server(environment, address).serve()
 
-    def _print_summary(self, environment: Environment) -> None:
-        host = f"[{environment.host}]" if ":" in environment.host else environment.host
-        address = f"http://{host}:{environment.port}"
+    def _print(self, lines: Iterable[tuple[str, str]]) -> None:
+        for name, value in lines:
+            self.stdout.write(f"  {name:<17} {value}")
+        self.stdout.write("  Ctrl-C stops it.\n\n")
+        self.stdout.flush()
+
+    def _print_summary(self, environment: Environment, *, with_live: bool) -> None:
+        address = f"http://{_host(environment)}:{environment.port}"
         if environment.redis_url:
             redis = f"{without_credentials(environment.redis_url)} (REDIS_URL)"
         else:
             redis = f"bundled Valkey, data in {environment.data_dir} (set REDIS_URL for your own)"
         off = "off: the API responds with 503 (ELEVENLABS_AGENT_ENABLED=true)"
-        for name, value in (
-            ("elevenlabs-agent", address),
-            ("API", address + API_PREFIX + "/list"),
-            ("Docs", f"{address}/docs"),
-            ("Redis", redis),
-            ("Feature flag", "on" if settings.ELEVENLABS_AGENT_ENABLED else off),
-            ("Access", "API_TOKENS" if settings.API_TOKENS else "open: no API_TOKENS"),
-        ):
-            self.stdout.write(f"  {name:<17} {value}")
-        self.stdout.write("  Ctrl-C stops it.\n\n")
-        self.stdout.flush()
+        live = _live_address(environment) if with_live else "not here (serve --only live)"
+        self._print(
+            [
+                ("elevenlabs-agent", address),
+                ("API", address + API_PREFIX + "/list"),
+                ("Live", live),
+                ("Docs", f"{address}/docs"),
+                ("Redis", redis),
+                ("Feature flag", "on" if settings.ELEVENLABS_AGENT_ENABLED else off),
+                ("Access", "API_TOKENS" if settings.API_TOKENS else "open: no API_TOKENS"),
+            ]
+        )
         try:
             for problem in server_problems():
                 self.stderr.write(f"Redis: {problem.message}")
@@ -95,17 +123,35 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _free_address(environment: Environment) -> str:
-    """Return the IP address of HOST, where the port is free.
+def _host(environment: Environment) -> str:
+    return f"[{environment.host}]" if ":" in environment.host else environment.host
+
+
+def _live_address(environment: Environment) -> str:
+    return f"ws://{_host(environment)}:{settings.LIVE_PORT}{API_PREFIX}/ws"
+
+
+async def _serve_live(address: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await live.run(address, settings.LIVE_PORT, stop)
+
+
+def _free_address(host: str, port: int, variable: str) -> str:
+    """Return the IP address of a host, where the port is free.
+
+    Args:
+        variable: the one that the port is of.
 
     Raises:
-        CommandError: HOST is not of this machine, or the port is in use or not allowed.
+        CommandError: the host is not of this machine, or the port is in use or not allowed.
     """
     try:
-        found = socket.getaddrinfo(environment.host, environment.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise CommandError(
-            f"Cannot listen on {environment.host}: HOST must be an address or name of this machine."
+            f"Cannot listen on {host}: HOST must be an address or name of this machine."
         ) from error
     # Of a name with both, the IPv4 address: what most mean by localhost.
     family, *_, name = min(found, key=lambda one: one[0] != socket.AF_INET)
@@ -115,8 +161,8 @@ def _free_address(environment: Environment) -> str:
             probe.bind(name)
         except OSError as error:
             raise CommandError(
-                f"Cannot listen on {environment.host}:{environment.port}: {error.strerror}. "
-                "Choose another port with PORT."
+                f"Cannot listen on {host}:{port}: {error.strerror}. "
+                f"Choose another port with {variable}."
             ) from error
     return str(name[0])
 

@@ -1,0 +1,1 @@
+"""The live process: who watches a conversation sees what is said, by WebSocket."""

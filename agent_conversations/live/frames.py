@@ -1,0 +1,82 @@
+"""The frames that a viewer receives, each a JSON object in a text frame."""
+
+from typing import Literal
+
+from agent_conversations.types import AgentConversation, AgentMessage
+from sessions_store.wire.fields import ConversationId
+from sessions_store.wire.model import Encoded, WireModel
+
+Reason = Literal["message_added", "message_updated", "updated"]
+
+
+class Snapshot(WireModel):
+    """The whole conversation: on connecting, after an outage, and where a change is not known."""
+
+    type: Literal["agent_conversation.snapshot"] = "agent_conversation.snapshot"
+    conversation_id: ConversationId
+    conversation: Encoded[AgentConversation]
+    revision: str
+
+
+class Created(WireModel):
+    """The conversation came to be while this viewer waited for it."""
+
+    type: Literal["agent_conversation.created"] = "agent_conversation.created"
+    conversation_id: ConversationId
+    conversation: Encoded[AgentConversation]
+    revision: str
+
+
+class Updated(WireModel):
+    """The whole conversation after a change; ``reason`` is that of the last one."""
+
+    type: Literal["agent_conversation.updated"] = "agent_conversation.updated"
+    conversation_id: ConversationId
+    conversation: Encoded[AgentConversation]
+    reason: Reason
+    revision: str
+
+
+class Deleted(WireModel):
+    """The conversation is gone; the server then closes with 1000."""
+
+    type: Literal["agent_conversation.deleted"] = "agent_conversation.deleted"
+    conversation_id: ConversationId
+
+
+class MessagesAdded(WireModel):
+    """In delta mode: the messages that were appended, and how many there are now."""
+
+    type: Literal["agent_conversation.messages_added"] = "agent_conversation.messages_added"
+    conversation_id: ConversationId
+    messages: Encoded[list[AgentMessage]]
+    message_count: int
+    revision: str
+
+
+class MessageUpdated(WireModel):
+    """In delta mode: the message at ``index``, from 0, was replaced."""
+
+    type: Literal["agent_conversation.message_updated"] = "agent_conversation.message_updated"
+    conversation_id: ConversationId
+    message: Encoded[AgentMessage]
+    index: int
+    revision: str
+
+
+class Changed(WireModel):
+    """In delta mode: something other than the messages was changed."""
+
+    type: Literal["agent_conversation.changed"] = "agent_conversation.changed"
+    conversation_id: ConversationId
+    conversation: Encoded[AgentConversation]
+    revision: str
+
+
+class ErrorFrame(WireModel):
+    """Why there is nothing to see at the moment; the socket stays open."""
+
+    type: Literal["error"] = "error"
+    conversation_id: ConversationId
+    error: str
+    code: str

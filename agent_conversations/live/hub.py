@@ -1,0 +1,317 @@
+"""Who watches what: each conversation is read once for all of its viewers.
+
+Subscribe first, then read: a conversation is read when its channel is subscribed to, when a change
+of it is published, and when its revision turns out to be another one. Changes that come while it is
+being read are joined. What is sent depends on what was read, and on what each viewer has; a
+notification that was lost, doubled or late costs a reading, and nothing else.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any, ParamSpec, TypeVar
+
+from agent_conversations.envelope import error_response
+from agent_conversations.errors import ConversationNotFoundError
+from agent_conversations.live.changes import Change, NotInPartError, Outcome, Version
+from agent_conversations.live.frames import Deleted, ErrorFrame
+from agent_conversations.live.viewer import NORMAL_CLOSURE, Viewer, send
+from agent_conversations.store.keys import changes_channel, conversation_of
+from agent_conversations.store.repository import ConversationRepository
+from sessions_store.errors import CorruptRecordError, StoreUnavailableError
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.subscriber import Subscriber
+
+COMPARE_SECONDS = 5.0
+"""How often the revisions of what is watched are compared, in case that a notification was lost."""
+
+RETRY_SECONDS = 1.0
+COMPARED_AT_ONCE = 500
+MAX_CHANGES = 100
+"""Notifications that are kept of a conversation while it is being read."""
+
+THREADS = 8
+
+_logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Watched:
+    """A conversation with viewers, or with one that left a few seconds ago."""
+
+    def __init__(self, conversation_id: str) -> None:
+        self.conversation_id = conversation_id
+        self.viewers: set[Viewer] = set()
+        self.version: Version | None = None
+        """What was read last; ``None``: there is none, or nothing was read."""
+        self.failed = False
+        self.changes: list[Change] = []
+        self.is_subscribed = False
+        self.is_stale = True
+        self.was_idle = False
+        self.reading: asyncio.Task[None] | None = None
+
+    def reachable(self) -> list[Viewer]:
+        return [viewer for viewer in self.viewers if not viewer.is_paused]
+
+    def first_needed(self) -> int:
+        """Return the position of the first message that a viewer lacks, as far as is known."""
+        counts = [
+            viewer.known.message_count
+            if viewer.is_delta and viewer.known and not viewer.needs_whole
+            else 0
+            for viewer in self.reachable()
+        ]
+        return min(counts, default=0)
+
+
+class Hub:
+    """All that this process watches. To be used on its event loop.
+
+    Args:
+        compare_seconds: see ``COMPARE_SECONDS``.
+    """
+
+    def __init__(
+        self,
+        store: StoreClient,
+        conversations: ConversationRepository,
+        *,
+        compare_seconds: float = COMPARE_SECONDS,
+    ) -> None:
+        self._conversations = conversations
+        self._compare_seconds = compare_seconds
+        self._watched: dict[str, _Watched] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "reader")
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._subscriber = Subscriber(
+            store,
+            on_message=self._on_loop(self._changed),
+            on_subscribed=self._on_loop(self._subscribed),
+            on_lost=self._on_loop(self._lost),
+        )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether changes are received."""
+        return self._subscriber.is_connected
+
+    async def run(self) -> None:
+        """Watch until the task is cancelled."""
+        self._subscriber.start()
+        try:
+            while True:
+                await asyncio.sleep(self._compare_seconds)
+                self._forget_idle()
+                await self._compare()
+        finally:
+            await self._in_thread(self._subscriber.stop)
+            self._threads.shutdown(wait=False)
+
+    def join(self, viewer: Viewer) -> None:
+        """Send a viewer its conversation, and then what becomes of it."""
+        conversation_id = viewer.query.conversation_id
+        watched = self._watched.get(conversation_id)
+        if watched is None:
+            watched = self._watched[conversation_id] = _Watched(conversation_id)
+            self._subscribe(watched)
+        watched.viewers.add(viewer)
+        viewer.on_resumed = lambda: self._refresh(watched)
+        if watched.is_subscribed:
+            self._refresh(watched)
+        elif not self.is_connected:
+            self._tell(watched, StoreUnavailableError("not subscribed"))
+
+    def leave(self, viewer: Viewer) -> None:
+        watched = self._watched.get(viewer.query.conversation_id)
+        if watched:
+            watched.viewers.discard(viewer)
+        viewer.on_resumed = None
+
+    # --- What the subscriber says -----------------------------------------------------------------
+
+    def _on_loop(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object) -> None:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+        return call
+
+    def _subscribed(self, channel: str) -> None:
+        watched = self._watched.get(conversation_of(channel))
+        if watched:
+            watched.is_subscribed = True
+            self._refresh(watched)
+
+    def _changed(self, channel: str, published: bytes) -> None:
+        watched = self._watched.get(conversation_of(channel))
+        change = Change.parse(published)
+        if watched is None:
+            return
+        if change and watched.version and change.revision == watched.version.revision:
+            return  # it was read before this notification came
+        if change:
+            watched.changes = [*watched.changes[-MAX_CHANGES:], change]
+        self._refresh(watched)
+
+    def _lost(self) -> None:
+        for watched in self._watched.values():
+            watched.is_subscribed = False
+            self._tell(watched, StoreUnavailableError("not subscribed"))
+
+    # --- Subscribing and comparing ----------------------------------------------------------------
+
+    def _subscribe(self, watched: _Watched) -> None:
+        async def subscribe() -> None:
+            try:
+                channel = changes_channel(watched.conversation_id)
+                await self._in_thread(self._subscriber.subscribe, channel)
+            except StoreUnavailableError as error:
+                self._tell(watched, error)
+
+        self._start(subscribe())
+
+    def _forget_idle(self) -> None:
+        """Forget what nobody has watched since the last time: many come back soon."""
+        for watched in [*self._watched.values()]:
+            if watched.viewers or not watched.was_idle:
+                watched.was_idle = not watched.viewers
+            else:
+                del self._watched[watched.conversation_id]
+                self._subscriber.unsubscribe(changes_channel(watched.conversation_id))
+
+    async def _compare(self) -> None:
+        """Read what has another revision than the one that was read."""
+        if not self.is_connected:
+            return
+        for watched in self._watched.values():
+            if not watched.is_subscribed:
+                self._subscribe(watched)
+        remaining = iter([*self._watched])
+        while batch := [*islice(remaining, COMPARED_AT_ONCE)]:
+            try:
+                found = await self._in_thread(self._conversations.find_revisions, batch)
+            except StoreUnavailableError:
+                return
+            for conversation_id, revision in zip(batch, found, strict=True):
+                self._compare_one(self._watched.get(conversation_id), revision)
+
+    def _compare_one(self, watched: _Watched | None, revision: str | None) -> None:
+        if watched and watched.is_subscribed:
+            read = watched.version.revision if watched.version else None
+            if revision != read or watched.failed:
+                self._refresh(watched)
+
+    # --- Reading and sending ----------------------------------------------------------------------
+
+    def _refresh(self, watched: _Watched) -> None:
+        """Read a conversation and send its viewers what they lack, unless that is being done."""
+        watched.is_stale = True
+        if watched.reading is None and watched.is_subscribed and watched.viewers:
+            watched.reading = self._start(self._read(watched))
+
+    async def _read(self, watched: _Watched) -> None:
+        needs_whole = False
+        try:
+            while watched.is_stale and watched.viewers:
+                watched.is_stale = False
+                changes, watched.changes = watched.changes, []
+                first = 0 if needs_whole else watched.first_needed()
+                replaced = {change.position for change in changes if change.position is not None}
+                positions = [position for position in replaced if position < first]
+                try:
+                    part = await self._in_thread(
+                        self._conversations.find_part,
+                        watched.conversation_id,
+                        first=first,
+                        positions=positions,
+                    )
+                except (StoreUnavailableError, CorruptRecordError) as error:
+                    self._fail(watched, error)
+                    return
+                watched.failed = False
+                watched.version = None
+                if part is None:
+                    self._send_missing(watched)
+                    continue
+                outcome = Outcome(part, changes)
+                watched.version = outcome.version
+                needs_whole = not self._send(watched, outcome)
+                if needs_whole:
+                    watched.is_stale = True
+                    watched.changes = [*changes, *watched.changes]
+        except Exception:
+            _logger.exception("A conversation could not be sent to its viewers")
+            self._loop.call_later(RETRY_SECONDS, self._refresh, watched)
+        finally:
+            watched.reading = None
+
+    def _send(self, watched: _Watched, outcome: Outcome) -> bool:
+        """Send what was read; return whether it was enough for every viewer."""
+        alike = defaultdict(list)
+        for viewer in watched.reachable():
+            known = None if viewer.needs_whole else viewer.known
+            waited = viewer.told == _NOT_FOUND
+            alike[known, viewer.is_delta, waited].append(viewer)
+        was_enough = True
+        for (known, delta, waited), viewers in alike.items():
+            try:
+                frames = outcome.frames(known, delta=delta, waited=waited)
+            except NotInPartError:
+                was_enough = False
+                continue
+            for frame in frames:
+                send(viewers, frame)
+            for viewer in viewers:
+                viewer.known, viewer.needs_whole, viewer.told = outcome.version, False, ""
+        return was_enough
+
+    def _send_missing(self, watched: _Watched) -> None:
+        had_it = [viewer for viewer in watched.reachable() if viewer.known]
+        send(had_it, Deleted(conversation_id=watched.conversation_id))
+        for viewer in had_it:
+            viewer.end(NORMAL_CLOSURE, "The conversation was deleted.")
+        watched.viewers.difference_update(had_it)
+        self._tell(watched, ConversationNotFoundError())
+
+    def _fail(self, watched: _Watched, error: StoreUnavailableError | CorruptRecordError) -> None:
+        if not watched.failed:
+            cause = error.cause if isinstance(error, StoreUnavailableError) else error.reason
+            _logger.warning(
+                "A conversation that is watched cannot be read",
+                extra={"conversation_id": watched.conversation_id, "cause": cause},
+            )
+        watched.failed = True
+        self._tell(watched, error)
+        if isinstance(error, StoreUnavailableError):
+            self._loop.call_later(RETRY_SECONDS, self._refresh, watched)
+
+    def _tell(self, watched: _Watched, error: Exception) -> None:
+        """Tell viewers why there is nothing to see, once; those who had something get it anew."""
+        row = error_response(error)
+        untold = [viewer for viewer in watched.viewers if viewer.told != row.code]
+        frame = ErrorFrame(
+            conversation_id=watched.conversation_id,
+            error=row.sentence or str(error),
+            code=row.code,
+        )
+        send((viewer for viewer in untold if not viewer.is_paused), frame)
+        for viewer in untold:
+            viewer.told, viewer.needs_whole = row.code, True
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._loop.run_in_executor(self._threads, partial(call, *args, **kwargs))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)  # the event loop itself keeps no reference
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+_NOT_FOUND = error_response(ConversationNotFoundError()).code
