@@ -223,6 +223,11 @@ def epoch(revision: str) -> str:
     return revision[:_EPOCH_DIGITS]
 
 
+def is_of_same_write(revision: str, other: str) -> bool:
+    """Return whether two revisions differ in their epoch at most."""
+    return revision[_EPOCH_DIGITS:] == other[_EPOCH_DIGITS:]
+
+
 def encode(attributes: Mapping[str, Any]) -> list[Argument]:
     """Return field, value, field, value … for some or all attributes, without those ``None``."""
     encoded: list[Argument] = []

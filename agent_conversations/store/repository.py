@@ -224,7 +224,7 @@ class ConversationRepository:
             status, *scores, stored_revision, known = self._scripts.run(
                 "append_messages",
                 conversation_id,
-                revision=revision,
+                new_revision=revision,
                 given=list(itertools.chain.from_iterable(given.items())),
                 **self._limits,
             )
@@ -239,7 +239,9 @@ class ConversationRepository:
         count = _scores(*scores)
         self._index.update(conversation_id, count)
         # Messages whose reply was lost, and that were sent again, find their own revision.
-        is_own = status == b"repeated" and stored_revision == revision.encode()
+        is_own = status == b"repeated" and records.is_of_same_write(
+            stored_revision.decode(errors="replace"), revision
+        )
         replayed = set() if is_own else stored.keys()
         return [
             Appended(message_id, count.message_count, not first or message_id in replayed)
@@ -267,7 +269,7 @@ class ConversationRepository:
         status, *scores, message_json = self._scripts.run(
             "put_message",
             conversation_id,
-            revision=new_revision(),
+            new_revision=new_revision(),
             message_id=message_id,
             message_json=json_codec.encode(_complete(message, message_id, now_ms())),
             own_timestamp=message.timestamp or "",
@@ -336,7 +338,7 @@ class ConversationRepository:
         """
         try:
             _, record, count, messages, single = self._scripts.run(
-                "read_part", conversation_id, first=first, positions=positions
+                "read_part", conversation_id, first=first, single_positions=positions
             )
         except ConversationNotFoundError:
             return None
@@ -374,7 +376,7 @@ class ConversationRepository:
             "update_conversation",
             conversation_id,
             allowed=_allowed(if_revision),
-            revision=new_revision(),
+            new_revision=new_revision(),
             removed_count=len(removed),
             changes=[*removed, *records.encode(records.attributes_of(given))],
         )

@@ -52,13 +52,14 @@ class ConversationScripts:
             "bytes_at_once": BYTES_AT_ONCE,
         }
 
-        def load(name: str) -> ScriptCall:
+        def load(name: str) -> tuple[ScriptCall, bool]:
             # Where the reply to a first attempt was lost, the second one finds its own revision, or
             # its message's id. Only a deletion would report as missing what the first has deleted.
             repeatable = name != "delete_conversation"
             script = store.script(_PACKAGE, name, repeatable=repeatable)
-            used = Script(_PACKAGE, name).names & shared.keys()
-            return partial(script, **{each: shared[each] for each in used})
+            names = Script(_PACKAGE, name).names
+            given = {each: shared[each] for each in names & shared.keys()}
+            return partial(script, **given), "changes_channel" in names
 
         self._script = cache(load)
 
@@ -75,8 +76,11 @@ class ConversationScripts:
     def run_on_record(self, name: str, conversation_id: str, **arguments: Any) -> Sequence[Any]:
         """Return a script's reply; a legacy record is a ``LegacyRecordError``."""
         record, messages, message_ids = keys.record_keys(check_conversation_id(conversation_id))
+        script, publishes = self._script(name)
+        if publishes:
+            arguments["changes_channel"] = keys.changes_channel(conversation_id)
         try:
-            reply: Sequence[Any] = self._script(name)(
+            reply: Sequence[Any] = script(
                 record_key=record,
                 messages_key=messages,
                 message_ids_key=message_ids,
@@ -124,13 +128,15 @@ class ConversationScripts:
     def repair(self, damaged: records.StoredConversation) -> None:
         """Rebuild what follows from the messages, unless something was written since."""
         record, messages, message_ids = keys.record_keys(damaged.conversation_id)
-        self._script("repair_conversation")(
+        repair, _ = self._script("repair_conversation")
+        repair(
             record_key=record,
             messages_key=messages,
             message_ids_key=message_ids,
+            changes_channel=keys.changes_channel(damaged.conversation_id),
             known_revision=damaged.revision,
             known_count=damaged.message_count,
             total_bytes=sum(map(len, damaged.messages_json)),
-            revision=records.new_revision(),
+            new_revision=records.new_revision(),
             ids_in_order=[str(message.message_id) for message in damaged.messages],
         )

@@ -7,12 +7,14 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4]    revision         text   of the conversation with these messages in it
--- ARGV[5]    max_messages     count  the most messages that a conversation may have
--- ARGV[6]    max_bytes        count  the most bytes that they may have together
--- ARGV[7..]  given            bytes  id, JSON, id, JSON …; no id twice
+-- ARGV[2]    changes_channel  text   where the change is published
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    new_revision     text   of the conversation with these messages in it, but for its
+--                                    epoch (see includes/keep_epoch.lua)
+-- ARGV[6]    max_messages     count  the most messages that a conversation may have
+-- ARGV[7]    max_bytes        count  the most bytes that they may have together
+-- ARGV[8..]  given            bytes  id, JSON, id, JSON …; no id twice
 --
 -- Returns { status, created_at_ms, last_accessed_at_ms, count, revision, known }; or a reply of
 -- includes/find_excess.lua; or a conflict (see includes/find_conflict.lua). known has, for each id
@@ -26,18 +28,20 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local retention_ms = ARGV[2]
-local schema_version = ARGV[3]
-local revision = ARGV[4]
-local max_messages = ARGV[5]
-local max_bytes = ARGV[6]
-local given = { unpack(ARGV, 7) }
+local changes_channel = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local new_revision = ARGV[5]
+local max_messages = ARGV[6]
+local max_bytes = ARGV[7]
+local given = { unpack(ARGV, 8) }
 
 --- @include "find_conflict"
 --- @include "find_excess"
 --- @include "append_all"
 
-local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes, revision_before =
+  find_conflict()
 if conflict then
   return conflict
 end
@@ -71,8 +75,7 @@ end
 if status ~= 'appended' then
   -- A first attempt that failed halfway may not have updated the index.
   update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
-  local stored_revision = redis.call('HGET', record_key, 'revision')
-  return { status, created_at_ms, last_accessed_at_ms, count, stored_revision, known }
+  return { status, created_at_ms, last_accessed_at_ms, count, revision_before, known }
 end
 local added_bytes = 0
 for _, message in ipairs(new_messages) do
@@ -83,9 +86,10 @@ if excess then
   return excess
 end
 local failure, accessed_at_ms = append_all(
-  new_ids, new_messages, count, message_bytes + added_bytes, created_at_ms, last_accessed_at_ms
+  new_ids, new_messages, count, message_bytes + added_bytes, created_at_ms, last_accessed_at_ms,
+  revision_before
 )
 if failure then
   return failure
 end
-return { status, created_at_ms, accessed_at_ms, count + #new_ids, revision, known }
+return { status, created_at_ms, accessed_at_ms, count + #new_ids, new_revision, known }

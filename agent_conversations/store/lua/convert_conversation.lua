@@ -7,11 +7,12 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[3]    expected_json    bytes  the string that must still be stored, so that no message of
+-- ARGV[2]    changes_channel  text   where the change is published
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    expected_json    bytes  the string that must still be stored, so that no message of
 --                                    another writer is lost; empty: nothing may be stored
--- ARGV[4]    fields_count     count  of the values that make up the record
--- ARGV[5..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
+-- ARGV[5]    fields_count     count  of the values that make up the record
+-- ARGV[6..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
 --                                    JSON … of the messages
 --
 -- Returns { 'converted' } if it was stored, { 'unchanged' } if not.
@@ -20,11 +21,13 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local retention_ms = ARGV[2]
-local expected_json = ARGV[3]
-local fields_count = ARGV[4]
-local contents = {} for i = 5, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
+local changes_channel = ARGV[2]
+local retention_ms = ARGV[3]
+local expected_json = ARGV[4]
+local fields_count = ARGV[5]
+local contents = {} for i = 6, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
 
+--- @include "publish_change"
 --- @include "update_index_and_expiry"
 
 local kind = redis.call('TYPE', record_key).ok
@@ -46,4 +49,7 @@ for i = values + 1, #contents, 2 do
 end
 local times = redis.call('HMGET', record_key, 'createdAt', 'lastAccessedAt')
 update_index_and_expiry(times[1], times[2], count)
+if expected_json == '' then
+  publish_change('created', '', redis.call('HGET', record_key, 'revision'), count)
+end
 return { 'converted' }

@@ -7,11 +7,12 @@
 -- KEYS[5..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4]    bytes_at_once    count  of messages; if they have more, none come along
--- ARGV[5]    key_digest      text   of the request's Idempotency-Key; empty without one
--- ARGV[6..]  fields           bytes  field, value, field, value … of the new record, without its
+-- ARGV[2]    changes_channel  text   where the change is published
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    bytes_at_once    count  of messages; if they have more, none come along
+-- ARGV[6]    key_digest       text   of the request's Idempotency-Key; empty without one
+-- ARGV[7..]  fields           bytes  field, value, field, value … of the new record, without its
 --                                    times
 --
 -- Returns { 'created', created_at_ms }, which is the time of its last access too; or { 'exists',
@@ -23,14 +24,16 @@ local message_ids_key = KEYS[3]
 local deleted_key = KEYS[4]
 local index_keys = { unpack(KEYS, 5) }
 local conversation_id = ARGV[1]
-local retention_ms = ARGV[2]
-local schema_version = ARGV[3]
-local bytes_at_once = ARGV[4]
-local key_digest = ARGV[5]
-local fields = { unpack(ARGV, 6) }
+local changes_channel = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local bytes_at_once = ARGV[5]
+local key_digest = ARGV[6]
+local fields = { unpack(ARGV, 7) }
 
 --- @include "find_conflict"
 --- @include "now_ms"
+--- @include "publish_change"
 --- @include "update_index_and_expiry"
 --- @include "read_all"
 
@@ -57,4 +60,5 @@ redis.call(
 -- Messages that an evicted or half-imported conversation of this id has left must not come back.
 redis.call('UNLINK', messages_key, message_ids_key)
 update_index_and_expiry(created_at_ms, created_at_ms, 0)
+publish_change('created', '', redis.call('HGET', record_key, 'revision'), 0)
 return { 'created', created_at_ms }

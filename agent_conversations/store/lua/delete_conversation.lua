@@ -8,9 +8,10 @@
 -- KEYS[5..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    allowed          text   revisions, separated by spaces, of which the record must have
+-- ARGV[2]    changes_channel  text   where the change is published
+-- ARGV[3]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
--- ARGV[3]    seconds          seconds for which an Idempotency-Key is remembered
+-- ARGV[4]    seconds          seconds for which an Idempotency-Key is remembered
 --
 -- Returns { 'deleted', agentId, userId, JSON } with that of a legacy record, whose ids are in there;
 -- { 'missing' } if there was no record, or { 'stale' } if it has another revision.
@@ -20,11 +21,13 @@ local message_ids_key = KEYS[3]
 local deleted_key = KEYS[4]
 local index_keys = { unpack(KEYS, 5) }
 local conversation_id = ARGV[1]
-local allowed = ARGV[2]
-local seconds = ARGV[3]
+local changes_channel = ARGV[2]
+local allowed = ARGV[3]
+local seconds = ARGV[4]
 
 --- @include "delete_all"
 --- @include "is_among"
+--- @include "publish_change"
 
 local existed = redis.call('EXISTS', record_key) == 1
 if existed and allowed ~= '*' then
@@ -45,4 +48,5 @@ delete_all()
 if ids[3] then
   redis.call('SET', deleted_key, ids[3], 'EX', seconds)
 end
+publish_change('deleted', '', '', 0)
 return { 'deleted', ids[1] or false, ids[2] or false, type(legacy) == 'string' and legacy }

@@ -7,16 +7,17 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4]    revision         text   of the conversation with this message in it
--- ARGV[5]    max_messages     count  the most messages that a conversation may have
--- ARGV[6]    max_bytes        count  the most bytes that they may have together
--- ARGV[7]    message_id       text
--- ARGV[8]    message_json     bytes
--- ARGV[9]    own_timestamp    text   of the client; empty: it has none, and that of the stored
+-- ARGV[2]    changes_channel  text   where the change is published
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    new_revision     text   of the conversation with this message in it
+-- ARGV[6]    max_messages     count  the most messages that a conversation may have
+-- ARGV[7]    max_bytes        count  the most bytes that they may have together
+-- ARGV[8]    message_id       text
+-- ARGV[9]    message_json     bytes
+-- ARGV[10]   own_timestamp    text   of the client; empty: it has none, and that of the stored
 --                                    message stays, in place of the one in message_json
--- ARGV[10]   allowed          text   tags, separated by spaces, of which the stored message must
+-- ARGV[11]   allowed          text   tags, separated by spaces, of which the stored message must
 --                                    have one; * for any; empty: there need not be one. The tag is
 --                                    the first 16 digits of the SHA-1 of the stored JSON.
 --
@@ -28,20 +29,22 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local retention_ms = ARGV[2]
-local schema_version = ARGV[3]
-local revision = ARGV[4]
-local max_messages = ARGV[5]
-local max_bytes = ARGV[6]
-local message_id = ARGV[7]
-local message_json = ARGV[8]
-local own_timestamp = ARGV[9]
-local allowed = ARGV[10]
+local changes_channel = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local new_revision = ARGV[5]
+local max_messages = ARGV[6]
+local max_bytes = ARGV[7]
+local message_id = ARGV[8]
+local message_json = ARGV[9]
+local own_timestamp = ARGV[10]
+local allowed = ARGV[11]
 
 --- @include "find_conflict"
 --- @include "find_excess"
 --- @include "append_all"
 --- @include "is_among"
+--- @include "publish_change"
 --- @include "touch"
 
 -- In JSON, a quote after a brace or a comma begins a key or a string, or ends a string; only a key is
@@ -60,7 +63,8 @@ local function find_timestamp(json)
   return first, after
 end
 
-local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes, revision_before =
+  find_conflict()
 if conflict then
   return conflict
 end
@@ -75,7 +79,7 @@ if not position then
   end
   local failure, accessed_at_ms = append_all(
     { message_id }, { message_json }, count, message_bytes + #message_json,
-    created_at_ms, last_accessed_at_ms
+    created_at_ms, last_accessed_at_ms, revision_before
   )
   if failure then
     return failure
@@ -89,7 +93,7 @@ end
 if allowed ~= '' and allowed ~= '*' then
   -- If the reply to a first attempt was lost, the second finds its own revision.
   local is_allowed = is_among(allowed, string.sub(redis.sha1hex(stored), 1, 16))
-  if not is_allowed and redis.call('HGET', record_key, 'revision') ~= revision then
+  if not is_allowed and revision_before ~= new_revision then
     return { 'stale' }
   end
 end
@@ -111,9 +115,12 @@ if message_json ~= stored then
   redis.call('LSET', messages_key, position, message_json)
   redis.call(
     'HSET', record_key,
-    'revision', revision,
+    'revision', new_revision,
     'messageBytes', string.format('%.0f', new_bytes)
   )
 end
 local accessed_at_ms = touch(created_at_ms, last_accessed_at_ms, count)
+if message_json ~= stored then
+  publish_change('message_updated', revision_before, new_revision, count, position)
+end
 return { 'replaced', created_at_ms, accessed_at_ms, count, message_json }

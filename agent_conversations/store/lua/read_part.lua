@@ -1,16 +1,16 @@
 -- Purpose: read a conversation for those who watch it: the record, the messages from one on, and
 -- single ones before it. Not an access.
 --
--- KEYS[1]    record_key       hash   the record
--- KEYS[2]    messages_key     list   the messages, one JSON object each
--- KEYS[3]    message_ids_key  hash   message id to position in the list
--- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
---                                    a Cluster, where the index is updated in a second step
--- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4]    first            index  of the first of the messages wanted, from 0
--- ARGV[5..]  positions        index  of the single ones
+-- KEYS[1]    record_key        hash   the record
+-- KEYS[2]    messages_key      list   the messages, one JSON object each
+-- KEYS[3]    message_ids_key   hash   message id to position in the list
+-- KEYS[4..]  index_keys        zset   the index by createdAt, lastAccessedAt, messageCount; none on
+--                                     a Cluster, where the index is updated in a second step
+-- ARGV[1]    conversation_id   text   the member of the index
+-- ARGV[2]    retention_ms      ms     kept after the last access; 0 for ever
+-- ARGV[3]    schema_version    count  the newest version of records that the caller can read
+-- ARGV[4]    first             index  of the first of the messages wanted, from 0
+-- ARGV[5..]  single_positions  index  of the single ones
 --
 -- Returns { 'read', fields, count of all messages, messages, single messages }; or a conflict (see
 -- includes/find_conflict.lua).
@@ -22,7 +22,7 @@ local conversation_id = ARGV[1]
 local retention_ms = ARGV[2]
 local schema_version = ARGV[3]
 local first = ARGV[4]
-local positions = { unpack(ARGV, 5) }
+local single_positions = { unpack(ARGV, 5) }
 
 --- @include "find_conflict"
 
@@ -31,7 +31,7 @@ if conflict then
   return conflict
 end
 local single = {}
-for i, position in ipairs(positions) do
+for i, position in ipairs(single_positions) do
   single[i] = redis.call('LINDEX', messages_key, position)
 end
 return {

@@ -3,21 +3,25 @@
 -- KEYS[1]    record_key       hash   the record
 -- KEYS[2]    messages_key     list   the messages, one JSON object each
 -- KEYS[3]    message_ids_key  hash   message id to position in the list
--- ARGV[1]    known_revision   text   of the record that the messages were read with
--- ARGV[2]    known_count      count  of the messages that were read
--- ARGV[3]    total_bytes      count  of the bytes that they have together
--- ARGV[4]    revision         text   of the repaired conversation
--- ARGV[5..]  ids_in_order     text   of the messages
+-- ARGV[1]    changes_channel  text   where the change is published
+-- ARGV[2]    known_revision   text   of the record that the messages were read with
+-- ARGV[3]    known_count      count  of the messages that were read
+-- ARGV[4]    total_bytes      count  of the bytes that they have together
+-- ARGV[5]    new_revision     text   of the repaired conversation
+-- ARGV[6..]  ids_in_order     text   of the messages
 --
 -- Returns { 'repaired' }; or { 'unchanged' } if something was written since they were read.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
-local known_revision = ARGV[1]
-local known_count = ARGV[2]
-local total_bytes = ARGV[3]
-local revision = ARGV[4]
-local ids_in_order = {} for i = 5, #ARGV do ids_in_order[#ids_in_order + 1] = ARGV[i] end -- too many for unpack
+local changes_channel = ARGV[1]
+local known_revision = ARGV[2]
+local known_count = ARGV[3]
+local total_bytes = ARGV[4]
+local new_revision = ARGV[5]
+local ids_in_order = {} for i = 6, #ARGV do ids_in_order[#ids_in_order + 1] = ARGV[i] end -- too many for unpack
+
+--- @include "publish_change"
 
 if redis.call('HGET', record_key, 'revision') ~= known_revision
   or redis.call('LLEN', messages_key) ~= tonumber(known_count) then
@@ -27,5 +31,6 @@ redis.call('UNLINK', message_ids_key)
 for i, id in ipairs(ids_in_order) do
   redis.call('HSETNX', message_ids_key, id, i - 1)
 end
-redis.call('HSET', record_key, 'messageBytes', total_bytes, 'revision', revision)
+redis.call('HSET', record_key, 'messageBytes', total_bytes, 'revision', new_revision)
+publish_change('updated', known_revision, new_revision, known_count)
 return { 'repaired' }

@@ -6,14 +6,15 @@
 -- KEYS[4..]  index_keys       zset   the index by createdAt, lastAccessedAt, messageCount; none on
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
--- ARGV[2]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[3]    schema_version   count  the newest version of records that the caller can read
--- ARGV[4]    bytes_at_once    count  of messages; if they have more, none come along
--- ARGV[5]    allowed          text   revisions, separated by spaces, of which the record must have
+-- ARGV[2]    changes_channel  text   where the change is published
+-- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[4]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[5]    bytes_at_once    count  of messages; if they have more, none come along
+-- ARGV[6]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
--- ARGV[6]    revision         text   of the conversation with these changes
--- ARGV[7]    removed_count    count  of the fields to remove
--- ARGV[8..]  changes          bytes  the names of the fields to remove, then field, value, field,
+-- ARGV[7]    new_revision     text   of the conversation with these changes
+-- ARGV[8]    removed_count    count  of the fields to remove
+-- ARGV[9..]  changes          bytes  the names of the fields to remove, then field, value, field,
 --                                    value … to set
 --
 -- Returns { 'updated', fields, messages, agentId before, userId before }; { 'stale' } if the record
@@ -23,28 +24,30 @@ local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
-local retention_ms = ARGV[2]
-local schema_version = ARGV[3]
-local bytes_at_once = ARGV[4]
-local allowed = ARGV[5]
-local revision = ARGV[6]
-local removed_count = ARGV[7]
-local changes = { unpack(ARGV, 8) }
+local changes_channel = ARGV[2]
+local retention_ms = ARGV[3]
+local schema_version = ARGV[4]
+local bytes_at_once = ARGV[5]
+local allowed = ARGV[6]
+local new_revision = ARGV[7]
+local removed_count = ARGV[8]
+local changes = { unpack(ARGV, 9) }
 
 --- @include "find_conflict"
 --- @include "is_among"
+--- @include "publish_change"
 --- @include "remove_from"
 --- @include "touch"
 --- @include "read_all"
 
-local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes = find_conflict()
+local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes, revision_before =
+  find_conflict()
 if conflict then
   return conflict
 end
-local stored_revision = redis.call('HGET', record_key, 'revision') or ''
-local is_allowed = allowed == '*' or is_among(allowed, stored_revision)
+local is_allowed = allowed == '*' or is_among(allowed, revision_before)
 -- If the reply to a first attempt was lost, the second finds its own revision.
-if not is_allowed and stored_revision ~= revision then
+if not is_allowed and revision_before ~= new_revision then
   return { 'stale' }
 end
 local ids_before = redis.call('HMGET', record_key, 'agentId', 'userId')
@@ -56,9 +59,10 @@ end
 if #changes > removed then
   redis.call('HSET', record_key, unpack(changes, removed + 1))
 end
-redis.call('HSET', record_key, 'revision', revision)
+redis.call('HSET', record_key, 'revision', new_revision)
 remove_from(lists_before) -- touch puts it into those of today's owners
 touch(created_at_ms, last_accessed_at_ms, count)
+publish_change('updated', revision_before, new_revision, count)
 local reply = read_all('updated', message_bytes)
 reply[4], reply[5] = ids_before[1], ids_before[2]
 return reply

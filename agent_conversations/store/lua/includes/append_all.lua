@@ -1,12 +1,16 @@
--- append_all(ids, new_messages, count, message_bytes, created_at_ms, last_accessed_at_ms)
---   -> nil, last_accessed_at_ms | the server's error
+-- append_all(
+--   ids, new_messages, count, message_bytes, created_at_ms, last_accessed_at_ms, revision_before
+-- ) -> nil, last_accessed_at_ms | the server's error
 -- Appends messages with new ids to the count that there are; they then have message_bytes together.
--- Uses: record_key messages_key message_ids_key revision, and those of update_index_and_expiry
+-- Uses: record_key messages_key message_ids_key new_revision, and those of update_index_and_expiry and
+-- publish_change
 --- @include "access_time"
+--- @include "keep_epoch"
+--- @include "publish_change"
 --- @include "update_index_and_expiry"
 
 local function append_all(
-  ids, new_messages, count, message_bytes, created_at_ms, last_accessed_at_ms
+  ids, new_messages, count, message_bytes, created_at_ms, last_accessed_at_ms, revision_before
 )
   local positions = {}
   for i, id in ipairs(ids) do
@@ -22,12 +26,14 @@ local function append_all(
     return pushed
   end
   local accessed_at_ms = access_time(last_accessed_at_ms)
+  local revision_after = keep_epoch(revision_before, new_revision)
   redis.call(
     'HSET', record_key,
     'lastAccessedAt', accessed_at_ms,
-    'revision', revision,
+    'revision', revision_after,
     'messageBytes', string.format('%.0f', message_bytes)
   )
   update_index_and_expiry(created_at_ms, accessed_at_ms, pushed)
+  publish_change('message_added', revision_before, revision_after, pushed)
   return nil, accessed_at_ms
 end

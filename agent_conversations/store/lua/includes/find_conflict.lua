@@ -1,9 +1,11 @@
--- find_conflict() -> conflict | nil, created_at_ms, last_accessed_at_ms, count, message_bytes
+-- find_conflict()
+--   -> conflict | nil, created_at_ms, last_accessed_at_ms, count, message_bytes, revision_before
 -- Finds a conflict with what is stored. It is the reply that ends the script: { 'missing' } |
 -- { 'legacy', its JSON } | { 'corrupt', count of messages, of message ids } | { 'newer' }, or an
 -- error of the server; a corrupt record that is not a matter of these counts has none. Without a
 -- conflict, the times are those of the record, as they are stored; count is that of the messages,
--- message_bytes their size. An expired record that Redis still has is deleted, and missing.
+-- message_bytes their size, revision_before the record's. An expired record that Redis still has is
+-- deleted, and missing.
 -- Uses: record_key retention_ms schema_version, and those of count_messages and delete_all
 --- @include "count_messages"
 --- @include "delete_all"
@@ -20,7 +22,7 @@ end
 local function find_conflict()
   local stored = redis.pcall(
     'HMGET', record_key,
-    'schemaVersion', 'createdAt', 'lastAccessedAt', 'messageBytes', 'requestDigest'
+    'schemaVersion', 'createdAt', 'lastAccessedAt', 'messageBytes', 'requestDigest', 'revision'
   )
   if stored.err then
     local kind = redis.call('TYPE', record_key).ok
@@ -53,5 +55,5 @@ local function find_conflict()
   if damage then
     return damage
   end
-  return nil, stored[2], stored[3], count, message_bytes
+  return nil, stored[2], stored[3], count, message_bytes, stored[6] or ''
 end
