@@ -70,13 +70,17 @@ class Outcome:
         conversation = self.part.conversation
         return Version(conversation.revision, conversation.message_count)
 
-    def frames(self, known: Version | None, *, delta: bool, waited: bool) -> Sequence[WireModel]:
+    def frames(
+        self, known: Version | None, *, delta: bool, waited: bool, resumes: bool
+    ) -> Sequence[WireModel]:
         """Return what brings a viewer from ``known`` to this version; nothing if it has it.
 
         Args:
             known: ``None`` for a viewer that needs the whole conversation.
             delta: whether it takes parts of a conversation.
             waited: whether it was told that there is no such conversation.
+            resumes: whether it came back, and was sent nothing since: it gets the messages that it
+                lacks, or a snapshot.
 
         Raises:
             NotInPartError: the whole conversation is needed, and was not read.
@@ -85,7 +89,7 @@ class Outcome:
             return ()
         if known is None or not delta:
             return (self._whole(known, waited=waited),)
-        path = self._path_from(known)
+        path = self._path_from(known, () if resumes else self.changes)
         return (self._whole(None, waited=False),) if path is None else self._steps(known, path)
 
     def _whole(self, known: Version | None, *, waited: bool) -> WireModel:
@@ -107,14 +111,14 @@ class Outcome:
                 return _REASONS[change.kind]
         return "message_added" if known.leads_by_appending_to(self.version) else "updated"
 
-    def _path_from(self, known: Version) -> Sequence[Change] | None:
-        """Return the changes that lead from ``known`` to this version, ``None`` if one is unknown.
+    def _path_from(self, known: Version, changes: Sequence[Change]) -> Sequence[Change] | None:
+        """Return those of the changes that lead to this version, ``None`` if one is unknown.
 
         Appended messages need none: they are those after the ones that are known.
         """
         if known.leads_by_appending_to(self.version):
             return ()
-        by_revision_before = {change.before: change for change in self.changes}
+        by_revision_before = {change.before: change for change in changes}
         path: list[Change] = []
         revision = known.revision
         while revision != self.version.revision:

@@ -90,6 +90,8 @@ class Hub:
         self._threads = ThreadPoolExecutor(THREADS, "reader")
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._is_lost = False
+        """Whether an outage was noticed; it is over as soon as ``is_connected`` says so."""
         self._subscriber = Subscriber(
             store,
             on_message=self._on_loop(self._changed),
@@ -125,7 +127,7 @@ class Hub:
         viewer.on_resumed = lambda: self._refresh(watched)
         if watched.is_subscribed:
             self._refresh(watched)
-        elif not self.is_connected:
+        elif self._is_lost and not self.is_connected:
             self._tell(watched, StoreUnavailableError("not subscribed"))
 
     def leave(self, viewer: Viewer) -> None:
@@ -160,6 +162,7 @@ class Hub:
         self._refresh(watched)
 
     def _lost(self) -> None:
+        self._is_lost = True
         for watched in self._watched.values():
             watched.is_subscribed = False
             self._tell(watched, StoreUnavailableError("not subscribed"))
@@ -257,11 +260,11 @@ class Hub:
         for viewer in watched.reachable():
             known = None if viewer.needs_whole else viewer.known
             waited = viewer.told == _NOT_FOUND
-            alike[known, viewer.is_delta, waited].append(viewer)
+            alike[known, viewer.is_delta, waited, viewer.resumes].append(viewer)
         was_enough = True
-        for (known, delta, waited), viewers in alike.items():
+        for (known, delta, waited, resumes), viewers in alike.items():
             try:
-                frames = outcome.frames(known, delta=delta, waited=waited)
+                frames = outcome.frames(known, delta=delta, waited=waited, resumes=resumes)
             except NotInPartError:
                 was_enough = False
                 continue
@@ -269,6 +272,7 @@ class Hub:
                 send(viewers, frame)
             for viewer in viewers:
                 viewer.known, viewer.needs_whole, viewer.told = outcome.version, False, ""
+                viewer.resumes = False
         return was_enough
 
     def _send_missing(self, watched: _Watched) -> None:

@@ -132,6 +132,7 @@ class LiveServer:
             return _refuse(connection, error)
         if connection.query.after is not None and connection.query.revision is not None:
             connection.known = Version(connection.query.revision, connection.query.after)
+            connection.resumes = True
         return None
 
     async def _report_readiness(self, connection: Viewer) -> Response:

@@ -31,6 +31,8 @@ class Viewer(ServerConnection):
     query: ViewerQuery
     known: Version | None = None
     """What it has, as far as it was sent; ``None``: nothing."""
+    resumes = False
+    """Whether it came back, and was sent nothing since."""
     needs_whole = False
     """Whether it was told of an outage, after which it gets a snapshot."""
     told = ""
