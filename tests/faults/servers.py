@@ -283,7 +283,7 @@ class Service:
         others = ("valkey-server", "resource_tracker", "forkserver", "--only live")
         return [
             process.pid
-            for process in _living_processes()
+            for process in living_processes()
             if process.parent == self.pid and not any(name in process.command for name in others)
         ]
 
@@ -300,7 +300,7 @@ class Service:
         self._process = None
         # Its workers are in the group that it led.
         deadline = time.monotonic() + START_SECONDS
-        while left := [process for process in _living_processes() if process.group == group]:
+        while left := [process for process in living_processes() if process.group == group]:
             if time.monotonic() > deadline:
                 for process in left:
                     os.kill(process.pid, signal.SIGKILL)
@@ -315,7 +315,7 @@ class _Process:
     command: str
 
 
-def _living_processes() -> list[_Process]:
+def living_processes() -> list[_Process]:
     table = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat=,args="],
         capture_output=True,
