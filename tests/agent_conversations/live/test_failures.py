@@ -152,7 +152,7 @@ def test_nonsense_leaves_the_live_process_well(rig: Rig, watch: Callable[..., Vi
     assert live_pid(rig) == pid
 
 
-def test_client_that_does_not_read_is_dropped_and_slows_no_one(
+def test_client_that_does_not_read_is_dropped_alone(
     real_service: object, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(viewer_module, "STALLED_SECONDS", 0.5)
