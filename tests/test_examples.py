@@ -38,6 +38,8 @@ NOT_RUN = {
     "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
     "import type": "TypeScript; make types compiles the same types",
     "const socket": "tests/agent_conversations/live connects in its way",
+    "location = ": "it needs nginx",
+    "agent.example.com {": "it needs Caddy",
 }
 """How a command, or a block of another language, begins; and why it is not run."""
 RECIPES = "Add a"

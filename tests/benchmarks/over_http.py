@@ -52,7 +52,7 @@ class Service:
 
 @contextmanager
 def service(redis_url: str, *, log_level: str = "WARNING") -> Iterator[Service]:
-    """Run ``manage.py serve`` as shipped: with as many workers as cores, its log in a file."""
+    """Run the API as shipped: with as many workers as cores, its log in a file."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,7 +72,7 @@ def service(redis_url: str, *, log_level: str = "WARNING") -> Iterator[Service]:
         }
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+                [sys.executable, "manage.py", "serve", "--only", "rest"],
                 cwd=PROJECT_DIR,
                 env=environment,
                 stdout=log,
