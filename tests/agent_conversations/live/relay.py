@@ -91,9 +91,10 @@ class NotificationRelay:
 
 
 def _end_of_message(buffer: bytes) -> int | None:
-    """Return where the message ends that the buffer begins with; all of what is none."""
+    """Return where the message ends that the buffer begins with, or what is none before one."""
     if buffer[: len(_MESSAGE)] != _MESSAGE[: len(buffer)]:
-        return len(buffer)
+        following = buffer.find(_MESSAGE)
+        return len(buffer) if following < 0 else following
     position = 0
     for _ in range(7):
         position = buffer.find(b"\r\n", position) + 2

@@ -1,6 +1,7 @@
 """Whatever becomes of notifications, connections and readers: after quiet, each copy is right."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from sessions_store.embedded.server import EmbeddedServer
 from tests.agent_conversations.live.relay import NotificationRelay, notification_relay
-from tests.agent_conversations.live.viewers import Viewer, event_loop, live_server
+from tests.agent_conversations.live.viewers import Loop, Viewer, event_loop, live_server
 
 SEEN = ("lastAccessedAt",)
 """What a reader may see later than a change of it, because it is no change of the conversation."""
@@ -64,7 +65,7 @@ class Watching(RuleBasedStateMachine):
     relay: NotificationRelay
     redis: Redis
     port: int
-    loop: Any
+    loop: Loop
 
     viewers = Bundle("viewers")
     ids = st.sampled_from(["c-1", "c-2"])
@@ -81,10 +82,14 @@ class Watching(RuleBasedStateMachine):
 
     @initialize()
     def watch_what_is_there(self) -> None:
+        """Each run begins in disturbance: whether a rule is ever chosen is left to chance."""
         for conversation_id in ("c-1", "c-2"):
             self.create(conversation_id)
             for delta in (False, True):
                 self.watch(conversation_id, delta)
+        self.disturb(lose=True, double=True, reorder=True)
+        for conversation_id in ("c-1", "c-2"):
+            self.append(conversation_id, 4)
 
     @rule(conversation_id=ids)
     def create(self, conversation_id: str) -> None:
@@ -165,23 +170,48 @@ class Watching(RuleBasedStateMachine):
             write(*arguments)
 
 
-@pytest.mark.parametrize("seed", range(1))
-def test_copy_of_each_viewer_becomes_the_record(
-    server: EmbeddedServer, real_service: Redis, point_at: Any, tmp_path: Path, seed: int
-) -> None:
-    with notification_relay(tmp_path, server.socket, seed) as relay, event_loop() as loop:
+@pytest.fixture
+def relayed(
+    server: EmbeddedServer, real_service: Redis, point_at: Any, tmp_path: Path
+) -> Iterator[tuple[NotificationRelay, Loop, int]]:
+    """A live server behind a relay, with its loop and port; what writes has no relay."""
+    with notification_relay(tmp_path, server.socket) as relay, event_loop() as loop:
         point_at(relay.url)
         with live_server(loop) as port:
             point_at(server.url)
-            Watching.relay, Watching.redis, Watching.loop = relay, real_service, loop
-            Watching.port = port
-            run_state_machine_as_test(
-                Watching,
-                settings=hypothesis.settings(
-                    max_examples=15,
-                    stateful_step_count=30,
-                    deadline=None,
-                    suppress_health_check=list(hypothesis.HealthCheck),
-                ),
-            )
-    assert relay.spoiled
+            yield relay, loop, port
+
+
+@pytest.mark.parametrize("query", [{}, {"mode": "delta"}], ids=["whole", "delta"])
+def test_change_is_seen_whose_notification_was_lost(
+    relayed: tuple[NotificationRelay, Loop, int], query: dict[str, Any]
+) -> None:
+    relay, loop, port = relayed
+    services.conversations().create(NewConversation(conversation_id="c-1"))
+    viewer = Viewer(loop, port, "c-1", **query).connect().wait_for_types("snapshot")
+    relay.lose = 1.0
+
+    services.conversations().append_message("c-1", AgentMessage(role="user", content="1"))
+
+    viewer.wait_for(has_the_record)
+    assert relay.spoiled == 1
+    viewer.close()
+
+
+def test_copy_of_each_viewer_becomes_the_record(
+    relayed: tuple[NotificationRelay, Loop, int], real_service: Redis
+) -> None:
+    Watching.redis = real_service
+    Watching.relay, Watching.loop, Watching.port = relayed
+    run_state_machine_as_test(
+        Watching,
+        settings=hypothesis.settings(
+            max_examples=15,
+            stateful_step_count=30,
+            deadline=None,
+            # A failure is one of time: each smaller example would wait for as long.
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        ),
+    )
+    assert Watching.relay.spoiled

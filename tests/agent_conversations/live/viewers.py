@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -93,6 +93,7 @@ class Viewer:
         self._connection: ClientConnection | None = None
         self._changed = threading.Condition()
         self._reading: Future[None] | None = None
+        self._fault: Exception | None = None
 
     def connect(self, **options: Any) -> "Viewer":
         async def open_it() -> None:
@@ -122,9 +123,12 @@ class Viewer:
         self._loop.run(self._connection.send(message))
 
     def wait_for(self, condition: Callable[["Viewer"], object], seconds: float = 15) -> "Viewer":
-        """Wait until something is true of this viewer."""
+        """Wait until something is true of this viewer; raises what went wrong in reading."""
         with self._changed:
-            assert self._changed.wait_for(lambda: condition(self), seconds), self.types
+            in_time = self._changed.wait_for(lambda: self._fault or condition(self), seconds)
+        if self._fault:
+            raise self._fault
+        assert in_time, f"{self.query}: {self.types}, closed with {self.close_code}"
         return self
 
     def wait_for_types(self, *types: str) -> "Viewer":
@@ -136,7 +140,7 @@ class Viewer:
 
     async def _read(self) -> None:
         assert self._connection is not None
-        with suppress(ConnectionClosed):
+        try:
             while True:
                 await self._reads.wait()
                 frame = json.loads(await self._connection.recv())
@@ -144,6 +148,10 @@ class Viewer:
                     self.frames.append(frame)
                     self._apply(frame)
                     self._changed.notify_all()
+        except ConnectionClosed:
+            pass
+        except Exception as error:  # a frame that does not fit: the test's own thread raises it
+            self._fault = error
         with self._changed:
             self.close_code = self._connection.close_code
             self._changed.notify_all()
