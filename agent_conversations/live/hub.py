@@ -248,8 +248,15 @@ class Hub:
                 if needs_whole:
                     watched.is_stale = True
                     watched.changes = [*changes, *watched.changes]
-        except Exception:
-            _logger.exception("A conversation could not be sent to its viewers")
+        except Exception as error:
+            _logger.error(
+                "A conversation could not be sent to its viewers",
+                extra={
+                    "conversation_id": watched.conversation_id,
+                    "cause": type(error).__name__,
+                },
+                exc_info=True,
+            )
             self._loop.call_later(RETRY_SECONDS, self._refresh, watched)
         finally:
             watched.reading = None

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import re
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from django.conf import settings
@@ -54,6 +55,7 @@ _logger = logging.getLogger(__name__)
 async def run(host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set; viewers are then closed with 1001 (going away)."""
     _allow_many_connections()
+    asyncio.get_running_loop().set_exception_handler(_log_fault)
     async with LiveServer(host, port):
         await stop.wait()
 
@@ -241,6 +243,11 @@ def _as_envelope(
     if is_ours or response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
         return None
     return _refuse(connection, InvalidRequestError("The opening handshake is not a WebSocket's."))
+
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Log what no task has handled. asyncio itself writes exceptions out, and what they quote."""
+    _logger.error("A task of the live process failed", exc_info=context.get("exception"))
 
 
 def _allow_many_connections() -> None:
