@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from agent_conversations.errors import (
@@ -332,17 +333,25 @@ class ConversationRepository:
     ) -> ConversationPart | None:
         """Return what a viewer lacks; reading it is no access.
 
+        What has too many bytes is fetched in parts: then some may be newer than the revision.
+
         Args:
             first: the position of the first message wanted.
             positions: of single messages before it.
         """
+        read = partial(self._scripts.run, "read_part", conversation_id)
         try:
-            _, record, count, messages, single = self._scripts.run(
-                "read_part", conversation_id, first=first, single_positions=positions
-            )
+            _, record, count, messages, single = read(first=first, single_positions=positions)
+            fields = dict(zip(record[::2], record[1::2], strict=True))
+            while (following := first + len(messages)) < count:
+                _, later, _, more, _ = read(first=following, single_positions=())
+                created_at = dict(zip(later[::2], later[1::2], strict=True)).get(b"createdAt")
+                if created_at != fields[b"createdAt"] or not more:
+                    # Deleted meanwhile; another one has its id.
+                    return self.find_part(conversation_id, first=first, positions=positions)
+                messages += more[: count - following]
         except ConversationNotFoundError:
             return None
-        fields = dict(zip(record[::2], record[1::2], strict=True))
         conversation = records.decode_conversation(
             conversation_id, fields, messages, count - len(messages)
         )

@@ -30,34 +30,8 @@ local page_bytes = ARGV[6]
 local order = ARGV[7]
 
 --- @include "find_conflict"
+--- @include "read_within"
 --- @include "touch"
-
--- So many at a time, because a message may have 1 MiB: more would be read than may come.
-local CHUNK = 16
-
-local function read_within(from, to, left)
-  local found = {}
-  local is_ascending = order == 'asc'
-  while from <= to do
-    local chunk
-    if is_ascending then
-      chunk = redis.call('LRANGE', messages_key, from, math.min(to, from + CHUNK - 1))
-      from = from + CHUNK
-    else
-      chunk = redis.call('LRANGE', messages_key, math.max(from, to - CHUNK + 1), to)
-      to = to - CHUNK
-    end
-    for i = 1, #chunk do
-      local message = chunk[is_ascending and i or #chunk + 1 - i]
-      left = left - #message
-      if left < 0 and #found > 0 then
-        return found
-      end
-      found[#found + 1] = message
-    end
-  end
-  return found
-end
 
 local function reversed(found)
   local result = {}
@@ -79,7 +53,7 @@ else
   local from, to = tonumber(first), tonumber(last)
   from = from < 0 and math.max(0, count + from) or from
   to = to < 0 and count + to or math.min(to, count - 1)
-  messages = read_within(from, to, tonumber(page_bytes))
+  messages = read_within(from, to, tonumber(page_bytes), order == 'asc')
   messages = order == 'asc' and messages or reversed(messages)
 end
 return { 'read', created_at_ms, accessed_at_ms, count, messages }

@@ -10,6 +10,7 @@ from redis import Redis
 
 from agent_conversations.errors import ConversationFullError, ConversationNotFoundError
 from agent_conversations.store import keys
+from agent_conversations.store.keys import messages_key
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.store.scripts import BYTES_AT_ONCE
 from agent_conversations.types import ConversationChanges, SortOrder
@@ -39,6 +40,21 @@ def test_large_conversation_is_read_whole(
     updated = real_conversations.update("large", ConversationChanges(agent_id="a"))
     assert contents(updated) == large
     assert contents(real_conversations.create(new("large")).conversation) == large
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_part_of_a_large_conversation_is_read_in_parts(
+    real_conversations: ConversationRepository, real_redis: Redis, large: list[str], first: int
+) -> None:
+    real_redis.config_resetstat()
+
+    part = real_conversations.find_part("large", first=first, positions=[1])
+
+    assert part is not None
+    assert contents(part.conversation) == large[first:]
+    assert part.conversation.message_count == len(large)
+    assert part.single[1] == real_redis.lindex(messages_key("large"), 1)
+    assert real_redis.info("commandstats")["cmdstat_evalsha"]["calls"] > 1
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
