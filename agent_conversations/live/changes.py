@@ -27,8 +27,9 @@ class Version(NamedTuple):
     message_count: int
 
     def leads_by_appending_to(self, other: Self) -> bool:
+        """Of as many messages, one was lost by the server, and another took its place."""
         is_same_epoch = epoch(self.revision) == epoch(other.revision)
-        return is_same_epoch and self.message_count <= other.message_count
+        return is_same_epoch and self.message_count < other.message_count
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,11 @@ class Hub:
         watched = self._watched.get(conversation_of(channel))
         if watched:
             watched.is_subscribed = True
+            if watched.version:
+                # After an interruption it may be another server, which lacks what the old one had:
+                # that there are more messages does not say that the first of them are the same.
+                for viewer in watched.viewers:
+                    viewer.needs_whole |= viewer.is_delta
             self._refresh(watched)
 
     def _changed(self, channel: str, published: bytes) -> None:

@@ -34,7 +34,7 @@ class Viewer(ServerConnection):
     resumes = False
     """Whether it came back, and was sent nothing since."""
     needs_whole = False
-    """Whether it was told of an outage, after which it gets a snapshot."""
+    """Whether it gets a snapshot: after an outage, or an interruption that it was not told of."""
     told = ""
     """The code of the error that it was told last."""
     is_paused = False

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import API_PREFIX, services
-from agent_conversations.store.keys import conversation_key, messages_key
+from agent_conversations.store.keys import conversation_key, messages_key, record_keys
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from tests.agent_conversations.live.viewers import Loop, Viewer
 
@@ -149,6 +149,27 @@ def test_viewer_that_comes_back_after_a_correction_gets_a_snapshot(watch: Watch)
 
     back.wait_for_types("snapshot")
     assert back.copy == stored()
+
+
+@pytest.mark.parametrize("said_since", [("two",), ("two", "three")], ids=len)
+def test_viewer_does_not_keep_what_the_server_has_lost(
+    watch: Watch, real_service: Redis, said_since: tuple[str, ...]
+) -> None:
+    """A failover: another server takes over, which had not received all."""
+    create()
+    append("one")
+    names = record_keys("c-1")
+    dumps = [real_service.dump(name) for name in names]
+    append("lost")
+    viewer = watch(**DELTA).wait_for_types("snapshot")
+
+    for name, dump in zip(names, dumps, strict=True):
+        real_service.restore(name, 0, dump, replace=True)
+    for content in said_since:
+        append(content)
+    real_service.client_kill_filter(_type="pubsub")
+
+    viewer.wait_for(lambda self: self.copy == stored())
 
 
 def test_watching_is_no_access(watch: Watch, real_service: Redis) -> None:
