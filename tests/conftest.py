@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,9 +111,19 @@ def real_store(real_redis: Redis) -> StoreClient:
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Traveller]:
-    """Python's time, standing still until a test moves it; a real server's own goes on."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[time_machine.Traveller]:
+    """Python's time, standing still until a test moves it; a real server's own goes on.
+
+    What comes after a ``shift`` has another millisecond on a real server too.
+    """
     with time_machine.travel("2026-11-23T16:20:45.123Z", tick=False) as traveller:
+        shift = traveller.shift
+
+        def shift_both(seconds: float) -> None:
+            shift(seconds)
+            time.sleep(0.002)
+
+        monkeypatch.setattr(traveller, "shift", shift_both)
         yield traveller
 
 
