@@ -317,7 +317,7 @@ class _Process:
 
 def living_processes() -> list[_Process]:
     table = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat=,args="],
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="],
         capture_output=True,
         text=True,
         check=True,
