@@ -10,7 +10,8 @@ from drf_spectacular.views import (
 
 from agent_conversations.api import urls as api
 from agent_conversations.api.negotiation import FirstRenderer
-from agent_conversations.api.views.health import HealthView, IndexView, LiveView, ReadyView
+from agent_conversations.api.views.health import HealthView, LiveView, ReadyView
+from agent_conversations.api.views.pages import IndexView, WatchListView, WatchView
 
 _document = {"content_negotiation_class": FirstRenderer}
 
@@ -27,6 +28,8 @@ urlpatterns = [
         name="docs",
     ),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi-json", **_document), name="redoc"),
+    path("watch", WatchListView.as_view(), name="watch-list"),
+    path("watch/<conversation_id>", WatchView.as_view(), name="watch"),
     path("", IndexView.as_view(), name="index"),
 ]
 

@@ -44,6 +44,7 @@ def commands_of_the_project() -> Iterator[str]:
 def paths_beside_the_api() -> Iterator[str]:
     for pattern in get_resolver().url_patterns:
         path = f"/{pattern.pattern}".replace("/^/", "/")
+        path = path.replace("<conversation_id>", "{conversationId}")
         if not path.startswith(PREFIX):
             yield path
 

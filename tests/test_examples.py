@@ -37,6 +37,7 @@ NOT_RUN = {
     "cd elevenlabs-agent": "this is the folder",
     "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
     "import type": "TypeScript; make types compiles the same types",
+    "import { follow }": "a page in a browser runs it, in test_watching_in_browser.py",
     "const socket": "tests/agent_conversations/live connects in its way",
     "location = ": "it needs nginx",
     "agent.example.com {": "it needs Caddy",

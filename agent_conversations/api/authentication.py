@@ -31,9 +31,10 @@ class TokenAuthentication(BaseAuthentication):
     sends such a password along by itself.
     """
 
-    def authenticate(self, request: Request) -> tuple[Client, None] | None:
-        name = token_name(_sent_token(request), settings.API_TOKENS)
-        return None if name is None else (Client(name), None)
+    def authenticate(self, request: Request) -> tuple[Client, str] | None:
+        token = _sent_token(request)
+        name = token_name(token, settings.API_TOKENS)
+        return None if name is None else (Client(name), token)
 
     def authenticate_header(self, request: Request) -> str:
         """Return the ``WWW-Authenticate`` that lets this client log in."""

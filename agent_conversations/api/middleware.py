@@ -67,7 +67,7 @@ def bound_requests(get_response: GetResponse) -> GetResponse:
             is_page = True
         if is_page:
             for name, value in PAGE_HEADERS.items():
-                response.headers[name] = value
+                response.setdefault(name, value)  # a page may have a policy of its own
         if isinstance(response, HttpResponse):  # and no stream, such as a static file
             response.headers["Content-Length"] = str(len(response.content))
         return response

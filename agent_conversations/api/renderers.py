@@ -106,12 +106,14 @@ def _links(view: Any, body: Mapping[str, Any]) -> Mapping[str, str]:
         return {
             "All conversations": reverse("agent-conversation-list"),
             "New conversation": reverse("agent-conversation-new"),
+            "Watch": reverse("watch-list"),
         }
     names = {
         "Conversation": "agent-conversation-detail",
         "Messages": "agent-message-list",
         "New message": "agent-message-new",
         "Session": "agent-session-detail",
+        "Watch": "watch",
         "All conversations": "agent-conversation-list",
     }
     return {

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -176,7 +177,7 @@ def _check_origin(origins: Sequence[str], host: str) -> None:
     Allowed are those that may use the API, and the pages of the service itself: they are at this
     address, where a proxy puts both under one, or at that of the REST side.
     """
-    domain = host.rpartition(":")[0] or host
+    domain, _ = split_domain_port(host)
     own = (host, f"{domain}:{settings.PORT}")
     for origin in origins:
         if not (

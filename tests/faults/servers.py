@@ -287,6 +287,15 @@ class Service:
             if process.parent == self.pid and not any(name in process.command for name in others)
         ]
 
+    def live_pid(self) -> int:
+        """Return the live process."""
+        (found,) = [
+            process.pid
+            for process in living_processes()
+            if process.parent == self.pid and "--only live" in process.command
+        ]
+        return found
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return

@@ -1,18 +1,15 @@
-"""Health, for load balancers and people, and the page to start from. Never behind the flag."""
+"""Health, for load balancers and people. Never behind the flag."""
 
 from collections.abc import Callable
 from typing import Any, Literal
 
 from django.conf import settings
-from django.http import HttpResponse
-from django.shortcuts import render
 from drf_spectacular.utils import extend_schema
 from pydantic import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.openapi.operations import error_responses, success_response
 from agent_conversations.services import readiness
 from sessions_store.errors import StoreUnavailableError, WritesRefusedError
@@ -78,14 +75,3 @@ class HealthView(ReadyView):
     def get(self, request: Request) -> Response:
         response: Response = super().get(request)
         return response
-
-
-class IndexView(_OpenView):
-    """A page to click through from."""
-
-    content_negotiation_class = FirstRenderer  # it exists in one form only
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> HttpResponse:
-        enabled = settings.ELEVENLABS_AGENT_ENABLED
-        return render(request, "agent_conversations/index.html", {"enabled": enabled})

@@ -9,6 +9,16 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.agent_conversations.api.routes import PREFIX
 
+PHONE_PATHS = [
+    "/",
+    f"{PREFIX}/list",
+    f"{PREFIX}/phone-1",
+    "/docs",
+    "/redoc",
+    "/watch",
+    "/watch/phone-1",
+]
+
 ANOTHER_HOST = "127.0.0.2"
 """Of this machine, and none of those whose pages the service lets in where nothing is set."""
 
@@ -101,6 +111,7 @@ def test_page_of_another_site_cannot_frame_the_buttons(
         ("/docs", "Create a conversation"),
         ("/redoc", "Create a conversation"),
         (f"{PREFIX}/list", "GET /agent-conversations/api/list"),
+        ("/watch", "Newest conversations"),
     ],
 )
 def test_page_is_whole_under_its_content_security_policy(
@@ -193,7 +204,7 @@ def test_page_of_a_long_conversation_stays_short(running_service: str, page: Pag
     expect(page.locator(".response-info")).to_contain_text("words number 4;")
 
 
-@pytest.mark.parametrize("path", ["/", f"{PREFIX}/list", f"{PREFIX}/phone-1", "/docs", "/redoc"])
+@pytest.mark.parametrize("path", PHONE_PATHS)
 def test_page_is_no_wider_than_a_phone(running_service: str, chromium: Browser, path: str) -> None:
     with chromium.new_context(viewport={"width": 390, "height": 844}, is_mobile=True) as phone:
         page = phone.new_page()

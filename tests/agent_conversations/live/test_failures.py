@@ -14,7 +14,7 @@ from agent_conversations.live import viewer as viewer_module
 from tests.agent_conversations.live.test_server import append, create, stored
 from tests.agent_conversations.live.viewers import Loop, Viewer, live_server
 from tests.faults.client import Response
-from tests.faults.servers import RedisServer, Rig, Service, living_processes, temporary_folder
+from tests.faults.servers import RedisServer, Rig, Service, temporary_folder
 
 # Starting a server forks, and newer Pythons warn of that beside the threads of a test.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -55,15 +55,6 @@ def watch(rig: Rig, loop: Loop) -> Iterator[Callable[..., Viewer]]:
     yield connect
     for viewer in viewers:
         viewer.close()
-
-
-def live_pid(rig: Rig) -> int:
-    (found,) = [
-        process.pid
-        for process in living_processes()
-        if process.parent == rig.service.pid and "--only live" in process.command
-    ]
-    return found
 
 
 def succeeding(send: Callable[[], Response]) -> None:
@@ -112,7 +103,7 @@ def test_outage_is_told_once_and_ends_with_a_snapshot(
 @pytest.mark.usefixtures("talk")
 def test_killed_live_process_is_replaced(rig: Rig, watch: Callable[..., Viewer]) -> None:
     viewer = watch(mode="delta").wait_for_types("snapshot")
-    killed = live_pid(rig)
+    killed = rig.service.live_pid()
 
     os.kill(killed, signal.SIGKILL)
 
@@ -120,7 +111,7 @@ def test_killed_live_process_is_replaced(rig: Rig, watch: Callable[..., Viewer])
     assert rig.api.append("talk", "m-1").succeeded
     back = watch(before=viewer).wait_for(lambda self: self.frames)
     assert back.types == ["messages_added"]
-    assert live_pid(rig) != killed
+    assert rig.service.live_pid() != killed
 
 
 @pytest.mark.usefixtures("talk")
@@ -130,7 +121,7 @@ def test_stopped_live_process_says_that_it_goes_away(
     viewer = watch().wait_for_types("snapshot")
     stopped = time.monotonic()
 
-    os.kill(live_pid(rig), signal.SIGTERM)
+    os.kill(rig.service.live_pid(), signal.SIGTERM)
 
     assert viewer.wait_for(lambda self: self.close_code).close_code == 1001
     assert time.monotonic() - stopped < 10
@@ -139,7 +130,7 @@ def test_stopped_live_process_says_that_it_goes_away(
 @pytest.mark.usefixtures("talk")
 def test_nonsense_leaves_the_live_process_well(rig: Rig, watch: Callable[..., Viewer]) -> None:
     watch().wait_for_types("snapshot")
-    pid = live_pid(rig)
+    pid = rig.service.live_pid()
 
     for number in range(300):
         with socket.create_connection(("127.0.0.1", rig.service.live_port), 5) as client:
@@ -149,7 +140,7 @@ def test_nonsense_leaves_the_live_process_well(rig: Rig, watch: Callable[..., Vi
                     client.shutdown(socket.SHUT_WR)
 
     watch().wait_for_types("snapshot")
-    assert live_pid(rig) == pid
+    assert rig.service.live_pid() == pid
 
 
 def test_client_that_does_not_read_is_dropped_alone(

@@ -10,6 +10,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import API_PREFIX, services
+from agent_conversations.access import ticket_of
 from agent_conversations.store.keys import conversation_key, messages_key, record_keys
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from tests.agent_conversations.live.viewers import Loop, Viewer
@@ -302,6 +303,18 @@ def test_browser_sends_its_token_as_a_subprotocol(
     headers = {"Authorization": "Bearer secret"}
     other = Viewer(loop, live_port, "c-1").connect(additional_headers=headers)
     other.wait_for_types("error").close()
+
+
+def test_page_opens_the_socket_with_its_ticket(
+    loop: Loop, live_port: int, settings: Settings
+) -> None:
+    settings.API_TOKENS = {"secret": "frontend"}
+    other = ticket_of("a token that was taken away")
+
+    assert refused(live_port, Authorization=f"Bearer {other}") == (401, "not_authenticated")
+    protocols = [f"bearer.{ticket_of('secret')}"]
+    viewer = Viewer(loop, live_port, "c-1").connect(subprotocols=protocols)
+    viewer.wait_for_types("error").close()
 
 
 @pytest.mark.parametrize(
