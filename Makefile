@@ -33,7 +33,7 @@ bench: $(VENV)/dev.stamp  ## measure, and write docs/benchmarks (needs wrk)
 bench-check: $(VENV)/dev.stamp  ## measure the ratios that are kept; fail where one is not
 	$(BIN)/python -m tests.benchmarks --check
 
-check: $(VENV)/dev.stamp  ## lint, types, import contracts, whether openapi.yaml is fresh
+check: $(VENV)/dev.stamp  ## lint, types, import contracts, whether openapi.yaml and asyncapi.yaml are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -41,20 +41,24 @@ check: $(VENV)/dev.stamp  ## lint, types, import contracts, whether openapi.yaml
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file $(VENV)/openapi.yaml
 	@diff -u openapi.yaml $(VENV)/openapi.yaml || { echo 'openapi.yaml is stale: make openapi'; exit 1; }
+	$(BIN)/python manage.py asyncapi > $(VENV)/asyncapi.yaml
+	@diff -u asyncapi.yaml $(VENV)/asyncapi.yaml || { echo 'asyncapi.yaml is stale: make openapi'; exit 1; }
 
 format: $(VENV)/dev.stamp  ## lay the code out, and mend what ruff can mend
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-openapi: $(VENV)/run.stamp  ## write openapi.yaml anew
+openapi: $(VENV)/run.stamp  ## write openapi.yaml and asyncapi.yaml anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file openapi.yaml
+	$(BIN)/python manage.py asyncapi > asyncapi.yaml
 
 architecture: $(VENV)/dev.stamp  ## draw the picture of docs/architecture.md from the imports
 	$(BIN)/python -m tests.architecture
 
-types:  ## compile the contract's TypeScript types against the schema's (needs Node.js)
+types: $(VENV)/dev.stamp  ## compile the contract's TypeScript types against the schema's (needs Node.js)
 	cd tests/typescript && npm ci --no-audit --no-fund --silent && npm test --silent
+	$(BIN)/python -m pytest -q tests/agent_conversations/api/openapi/test_asyncapi.py
 
 lock: $(VENV)/dev.stamp  ## pin the requirements anew (needs uv)
 	cd requirements && for file in base dev; do \

@@ -93,15 +93,20 @@ class _FieldsOfClients(WireModel):
     metadata: BoundedObject | None = None
 
 
-class AgentConversation(_FieldsOfClients):
-    """What a user and a voice agent said, as a client sees it."""
+class AgentConversationWithoutMessages(_FieldsOfClients):
+    """A conversation as a viewer in delta mode is sent it, who has the messages."""
 
     conversation_id: ConversationId
-    messages: list[AgentMessage]
-    """In a list only the newest; ``messageCount`` counts all."""
     message_count: int
     created_at: Timestamp
     last_accessed_at: Timestamp
+
+
+class AgentConversation(AgentConversationWithoutMessages):
+    """What a user and a voice agent said, as a client sees it."""
+
+    messages: list[AgentMessage]
+    """In a list only the newest; ``messageCount`` counts all."""
 
 
 # --- Requests -------------------------------------------------------------------------------------

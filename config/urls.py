@@ -11,6 +11,7 @@ from drf_spectacular.views import (
 from agent_conversations.api import urls as api
 from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.views.health import HealthView, LiveView, ReadyView
+from agent_conversations.api.views.live import AsyncApiView
 from agent_conversations.api.views.pages import IndexView, WatchListView, WatchView
 
 _document = {"content_negotiation_class": FirstRenderer}
@@ -22,6 +23,7 @@ urlpatterns = [
     path("health/ready", ReadyView.as_view(), name="health-ready"),
     path("openapi.yaml", SpectacularYAMLAPIView.as_view(**_document), name="openapi-yaml"),
     path("openapi.json", SpectacularJSONAPIView.as_view(**_document), name="openapi-json"),
+    path("asyncapi.yaml", AsyncApiView.as_view(), name="asyncapi-yaml"),
     path(
         "docs",
         SpectacularSwaggerSplitView.as_view(url_name="openapi-json", **_document),

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Self
 
-from agent_conversations.live.frames import (
-    Changed,
-    Created,
-    MessagesAdded,
-    MessageUpdated,
+from agent_conversations.frames import (
+    ChangedFrame,
+    CreatedFrame,
+    MessagesAddedFrame,
+    MessageUpdatedFrame,
     Reason,
-    Snapshot,
-    Updated,
+    SnapshotFrame,
+    UpdatedFrame,
 )
 from agent_conversations.store.records import epoch
 from agent_conversations.store.results import ConversationPart
-from agent_conversations.types import AgentConversation, AgentMessage
+from agent_conversations.types import AgentConversationWithoutMessages, AgentMessage
 from sessions_store.wire.model import Encoded, WireModel
 
 
@@ -103,8 +103,8 @@ class Outcome:
             "revision": conversation.revision,
         }
         if known is not None:
-            return Updated(**fields, reason=self._last_reason(known))
-        return Created(**fields) if waited else Snapshot(**fields)
+            return UpdatedFrame(**fields, reason=self._last_reason(known))
+        return CreatedFrame(**fields) if waited else SnapshotFrame(**fields)
 
     def _last_reason(self, known: Version) -> Reason:
         for change in reversed(self.changes):
@@ -133,18 +133,19 @@ class Outcome:
     def _steps(self, known: Version, path: Sequence[Change]) -> Sequence[WireModel]:
         replaced = {change.position for change in path if change.position is not None}
         steps: list[Callable[..., WireModel]] = [
-            partial(MessageUpdated, message=Encoded(self._message(position)), index=position)
+            partial(MessageUpdatedFrame, message=Encoded(self._message(position)), index=position)
             for position in sorted(replaced)
             if position < known.message_count
         ]
         if any(change.kind == "updated" for change in path):
-            fields = Encoded[AgentConversation](self.part.conversation.fields_to_json())
-            steps.append(partial(Changed, conversation=fields))
+            fields = self.part.conversation.fields_to_json()
+            conversation = Encoded[AgentConversationWithoutMessages](fields)
+            steps.append(partial(ChangedFrame, conversation=conversation))
         if known.message_count < self.version.message_count or not steps:
             added = b",".join(self._messages_from(known.message_count))
             count = self.version.message_count
             messages = Encoded[list[AgentMessage]](b"[" + added + b"]")
-            steps.append(partial(MessagesAdded, messages=messages, message_count=count))
+            steps.append(partial(MessagesAddedFrame, messages=messages, message_count=count))
         # The last one completes them: a viewer that missed it comes back with the old revision.
         revisions = [*[known.revision] * (len(steps) - 1), self.version.revision]
         conversation_id = self.part.conversation.conversation_id

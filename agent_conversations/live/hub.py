@@ -17,8 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from agent_conversations.envelope import error_response
 from agent_conversations.errors import ConversationNotFoundError
+from agent_conversations.frames import DeletedFrame, ErrorFrame
 from agent_conversations.live.changes import Change, NotInPartError, Outcome, Version
-from agent_conversations.live.frames import Deleted, ErrorFrame
 from agent_conversations.live.viewer import NORMAL_CLOSURE, Viewer, send
 from agent_conversations.store.keys import changes_channel, conversation_of
 from agent_conversations.store.repository import ConversationRepository
@@ -289,7 +289,7 @@ class Hub:
 
     def _send_missing(self, watched: _Watched) -> None:
         had_it = [viewer for viewer in watched.reachable() if viewer.known]
-        send(had_it, Deleted(conversation_id=watched.conversation_id))
+        send(had_it, DeletedFrame(conversation_id=watched.conversation_id))
         for viewer in had_it:
             viewer.end(NORMAL_CLOSURE, "The conversation was deleted.")
         watched.viewers.difference_update(had_it)

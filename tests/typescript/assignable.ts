@@ -1,6 +1,6 @@
 // Compiles only if the types made from openapi.yaml are the contract's, in both directions.
 
-import type { Answers, Types } from "./contract.js";
+import type { Answers, Frames, Types } from "./contract.js";
 import type { components, operations } from "./schema.js";
 
 type Agrees<Promised, Described> = [Promised] extends [Described]
@@ -14,6 +14,8 @@ type Agrees<Promised, Described> = [Promised] extends [Described]
 // Assignability overlooks an optional field that one side lacks; identity does not.
 type Identical<A, B> =
   (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+
+type Flat<T> = { [Name in keyof T]: T[Name] };
 
 type Body<Response> = Response extends { content: { "application/json": infer Content } }
   ? Content
@@ -69,6 +71,44 @@ export const answers_agree: {
   getAgentSession: { 200: "agrees", errors: "agrees" },
   deleteAgentSession: { 204: "agrees", errors: "agrees" },
 };
+
+// The frames of the live socket, as a frontend takes them: each by its type.
+type Frame = Schemas["LiveFrame"];
+
+export const frames_agree: {
+  [Type in keyof Frames]: Agrees<
+    Flat<{ type: Type } & Frames[Type]>,
+    Flat<Extract<Frame, { type: Type }>>
+  >;
+} = {
+  "agent_conversation.snapshot": "agrees",
+  "agent_conversation.created": "agrees",
+  "agent_conversation.updated": "agrees",
+  "agent_conversation.deleted": "agrees",
+  "agent_conversation.messages_added": "agrees",
+  "agent_conversation.message_updated": "agrees",
+  "agent_conversation.changed": "agrees",
+  error: "agrees",
+};
+
+export function count(frame: Frame): number | undefined {
+  switch (frame.type) {
+    case "agent_conversation.snapshot":
+    case "agent_conversation.created":
+    case "agent_conversation.updated":
+      return frame.conversation.messages.length;
+    case "agent_conversation.messages_added":
+      return frame.messageCount;
+    case "agent_conversation.message_updated":
+    case "agent_conversation.changed":
+    case "agent_conversation.deleted":
+      return undefined;
+    case "error":
+      throw new Error(frame.error);
+    default:
+      return frame satisfies never; // there is no other
+  }
+}
 
 // What a frontend registers can be a value of its own interfaces, which have no index signature.
 interface FrontendPayload {

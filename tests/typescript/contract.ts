@@ -165,3 +165,37 @@ export interface Answers {
   getAgentSession: { 200: AgentSessionStatus };
   deleteAgentSession: { 204: never };
 }
+
+/** What is sent over the live socket, by its `type`. */
+export interface Frames {
+  "agent_conversation.snapshot": WithConversation;
+  "agent_conversation.created": WithConversation;
+  "agent_conversation.updated": WithConversation & {
+    reason: "message_added" | "message_updated" | "updated";
+  };
+  "agent_conversation.deleted": { conversationId: string };
+  "agent_conversation.messages_added": {
+    conversationId: string;
+    messages: AgentMessage[];
+    messageCount: number;
+    revision: string;
+  };
+  "agent_conversation.message_updated": {
+    conversationId: string;
+    message: AgentMessage;
+    index: number;
+    revision: string;
+  };
+  "agent_conversation.changed": {
+    conversationId: string;
+    conversation: Omit<AgentConversation, "messages">;
+    revision: string;
+  };
+  error: { conversationId: string; error: string; code: string };
+}
+
+interface WithConversation {
+  conversationId: string;
+  conversation: AgentConversation;
+  revision: string;
+}

@@ -12,53 +12,11 @@ from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
+from sessions_store.wire.json_schema import QuerySchema, RequestSchema, ResponseSchema
 from sessions_store.wire.model import WireModel
 
 Json = dict[str, Any]
-
-
-class _RequestGenerator(GenerateJsonSchema):
-    """Plain schemas: no titles made up from field names, no ``default: null``."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        generated = super().default_schema(schema)
-        if generated.get("default", ...) is None:
-            generated.pop("default")
-        return generated
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        generated = super().model_schema(schema)
-        generated.pop("title", None)
-        return generated
-
-
-class _QueryGenerator(_RequestGenerator):
-    """A query parameter without a value is left out, so it is never ``null``."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-
-class _ResponseGenerator(_QueryGenerator):
-    """So is an optional field of a response; every other field is in every response."""
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        generated = super().model_schema(schema)
-        model: type[WireModel] = schema["cls"]
-        generated["required"] = [
-            field.alias
-            for field in model.model_fields.values()
-            if field.is_required()
-            or field.default is not None
-            or field.alias in model.always_in_responses
-        ]
-        return generated
 
 
 class WireModelExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # its metaclass
@@ -82,7 +40,7 @@ class WireModelExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
         suffix = "Request" if is_request else ""
         schema: Json = self.target.model_json_schema(
             mode="validation" if is_request else "serialization",
-            schema_generator=_RequestGenerator if is_request else _ResponseGenerator,
+            schema_generator=RequestSchema if is_request else ResponseSchema,
             ref_template=f"#/components/schemas/{{model}}{suffix}",
         )
         for model, nested in schema.pop("$defs", {}).items():
@@ -94,7 +52,7 @@ class WireModelExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped
 
 def query_parameters(query: type[WireModel]) -> Iterator[OpenApiParameter]:
     """Yield the parameters of a query that is parsed into ``query``."""
-    schema = query.model_json_schema(schema_generator=_QueryGenerator)
+    schema = query.model_json_schema(schema_generator=QuerySchema)
     for name, parameter in schema["properties"].items():
         description = parameter.pop("description", "")
         yield OpenApiParameter(name, parameter, description=description)

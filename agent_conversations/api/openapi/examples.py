@@ -48,6 +48,33 @@ CONVERSATION: dict[str, Any] = {
     "userId": "user_42",
     "metadata": {"title": "Today", "tags": []},
 }
+_OF_IT = {"conversationId": EXAMPLE_ID, "revision": "8c1f02ab77d4e90b35aa6c1d"}
+FRAMES: dict[str, dict[str, Any]] = {
+    "agent_conversation.snapshot": {**_OF_IT, "conversation": CONVERSATION},
+    "agent_conversation.created": {**_OF_IT, "conversation": CONVERSATION},
+    "agent_conversation.updated": {
+        **_OF_IT,
+        "conversation": CONVERSATION,
+        "reason": "message_added",
+    },
+    "agent_conversation.deleted": {"conversationId": EXAMPLE_ID},
+    "agent_conversation.messages_added": {
+        **_OF_IT,
+        "messages": [USER_MESSAGE],
+        "messageCount": 3,
+    },
+    "agent_conversation.message_updated": {**_OF_IT, "message": ASSISTANT_MESSAGE, "index": 1},
+    "agent_conversation.changed": {
+        **_OF_IT,
+        "conversation": {name: CONVERSATION[name] for name in CONVERSATION if name != "messages"},
+    },
+    "error": {
+        "conversationId": EXAMPLE_ID,
+        "error": "There is no such agent conversation.",
+        "code": "conversation_not_found",
+    },
+}
+"""What is sent over the live socket, by its ``type``."""
 
 # The exceptions whose text depends on what they are given.
 _ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {

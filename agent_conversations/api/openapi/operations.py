@@ -8,6 +8,7 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiRequest,
     OpenApiResponse,
+    PolymorphicProxySerializer,
     extend_schema,
 )
 from rest_framework import exceptions
@@ -24,6 +25,7 @@ from sessions_store.wire.model import WireModel
 
 _JSON = "application/json"
 ErrorTypes = Sequence[type[Exception]]
+Body = type[WireModel] | PolymorphicProxySerializer | None
 Action = TypeVar("Action", bound=Callable[..., Any])
 
 
@@ -44,7 +46,7 @@ def operation(
     *,
     tag: str,
     summary: str,
-    responses: Mapping[int, type[WireModel] | None],
+    responses: Mapping[int, Body],
     example: Json | None = None,
     request: type[WireModel] | None = None,
     request_examples: Mapping[str, Json] | None = None,
@@ -101,9 +103,7 @@ def _examples(values: Mapping[str, Json]) -> list[OpenApiExample]:
     return [OpenApiExample(name, value, media_type=_JSON) for name, value in values.items()]
 
 
-def success_response(
-    body: type[WireModel] | None, description: str, examples: Mapping[str, Json]
-) -> OpenApiResponse:
+def success_response(body: Body, description: str, examples: Mapping[str, Json]) -> OpenApiResponse:
     if body is None:
         return OpenApiResponse(None, description="Done; no body.")
     return OpenApiResponse(body, description=description, examples=_examples(examples))

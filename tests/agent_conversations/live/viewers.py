@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from agent_conversations import API_PREFIX
 from agent_conversations.live.server import LiveServer
+from tests.agent_conversations.live.document import validate
 from tests.faults.servers import free_port
 
 T = TypeVar("T")
@@ -157,6 +158,7 @@ class Viewer:
             self._changed.notify_all()
 
     def _apply(self, frame: dict[str, Any]) -> None:
+        validate(frame)
         assert frame["conversationId"] == self.query["conversationId"]
         self.revision = frame.get("revision", self.revision)
         kind = frame["type"].removeprefix("agent_conversation.")

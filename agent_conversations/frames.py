@@ -1,16 +1,21 @@
 """The frames that a viewer receives, each a JSON object in a text frame."""
 
+from collections.abc import Sequence
 from typing import Literal
 
-from agent_conversations.types import AgentConversation, AgentMessage
+from agent_conversations.types import (
+    AgentConversation,
+    AgentConversationWithoutMessages,
+    AgentMessage,
+)
 from sessions_store.wire.fields import ConversationId
 from sessions_store.wire.model import Encoded, WireModel
 
 Reason = Literal["message_added", "message_updated", "updated"]
 
 
-class Snapshot(WireModel):
-    """The whole conversation: on connecting, after an outage, and where a change is not known."""
+class SnapshotFrame(WireModel):
+    """The whole conversation: on connecting, and after the server was cut off from Redis."""
 
     type: Literal["agent_conversation.snapshot"] = "agent_conversation.snapshot"
     conversation_id: ConversationId
@@ -18,7 +23,7 @@ class Snapshot(WireModel):
     revision: str
 
 
-class Created(WireModel):
+class CreatedFrame(WireModel):
     """The conversation came to be while this viewer waited for it."""
 
     type: Literal["agent_conversation.created"] = "agent_conversation.created"
@@ -27,7 +32,7 @@ class Created(WireModel):
     revision: str
 
 
-class Updated(WireModel):
+class UpdatedFrame(WireModel):
     """The whole conversation after a change; ``reason`` is that of the last one."""
 
     type: Literal["agent_conversation.updated"] = "agent_conversation.updated"
@@ -37,14 +42,14 @@ class Updated(WireModel):
     revision: str
 
 
-class Deleted(WireModel):
+class DeletedFrame(WireModel):
     """The conversation is gone; the server then closes with 1000."""
 
     type: Literal["agent_conversation.deleted"] = "agent_conversation.deleted"
     conversation_id: ConversationId
 
 
-class MessagesAdded(WireModel):
+class MessagesAddedFrame(WireModel):
     """In delta mode: the messages that were appended, and how many there are now."""
 
     type: Literal["agent_conversation.messages_added"] = "agent_conversation.messages_added"
@@ -54,7 +59,7 @@ class MessagesAdded(WireModel):
     revision: str
 
 
-class MessageUpdated(WireModel):
+class MessageUpdatedFrame(WireModel):
     """In delta mode: the message at ``index``, from 0, was replaced."""
 
     type: Literal["agent_conversation.message_updated"] = "agent_conversation.message_updated"
@@ -64,12 +69,12 @@ class MessageUpdated(WireModel):
     revision: str
 
 
-class Changed(WireModel):
+class ChangedFrame(WireModel):
     """In delta mode: something other than the messages was changed."""
 
     type: Literal["agent_conversation.changed"] = "agent_conversation.changed"
     conversation_id: ConversationId
-    conversation: Encoded[AgentConversation]
+    conversation: Encoded[AgentConversationWithoutMessages]
     revision: str
 
 
@@ -80,3 +85,20 @@ class ErrorFrame(WireModel):
     conversation_id: ConversationId
     error: str
     code: str
+
+
+FRAMES: Sequence[type[WireModel]] = (
+    SnapshotFrame,
+    CreatedFrame,
+    UpdatedFrame,
+    DeletedFrame,
+    MessagesAddedFrame,
+    MessageUpdatedFrame,
+    ChangedFrame,
+    ErrorFrame,
+)
+"""All of them; ``type`` says which one a frame is."""
+
+
+def type_of(frame: type[WireModel]) -> str:
+    return str(frame.model_fields["type"].default)

@@ -1,0 +1,119 @@
+"""The document of the live socket (AsyncAPI 3): its address, its parameters, its frames."""
+
+import inspect
+import json
+from typing import Any
+
+import yaml
+from django.conf import settings
+from pydantic.json_schema import models_json_schema
+
+from agent_conversations import API_PREFIX
+from agent_conversations.api.openapi import examples
+from agent_conversations.envelope import error_response
+from agent_conversations.errors import (
+    FeatureDisabledError,
+    OriginNotAllowedError,
+    TokenRequiredError,
+    UpgradeRequiredError,
+)
+from agent_conversations.frames import FRAMES, type_of
+from agent_conversations.types import ViewerQuery
+from sessions_store.errors import InvalidRequestError
+from sessions_store.wire.json_schema import QuerySchema, ResponseSchema
+from sessions_store.wire.model import WireModel
+
+Json = dict[str, Any]
+
+_REFUSALS = (
+    InvalidRequestError(""),
+    TokenRequiredError(),
+    OriginNotAllowedError(),
+    UpgradeRequiredError(),
+    FeatureDisabledError(),
+)
+
+
+def to_yaml() -> str:
+    """Return the document as ``asyncapi.yaml`` has it."""
+    without_aliases = json.loads(json.dumps(document()))
+    return str(yaml.safe_dump(without_aliases, sort_keys=False, allow_unicode=True))
+
+
+def document() -> Json:
+    """Return the document, of values that JSON and YAML have."""
+    _, schemas = models_json_schema(
+        [(frame, "serialization") for frame in FRAMES],
+        schema_generator=ResponseSchema,
+        ref_template="#/components/schemas/{model}",
+    )
+    rows = sorted((error_response(error) for error in _REFUSALS), key=lambda row: row.status)
+    refusals = ", ".join(f"{row.status} `{row.code}`" for row in rows)
+    names = [frame.__name__ for frame in FRAMES]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "elevenlabs-agent: the live socket",
+            "version": settings.SPECTACULAR_SETTINGS["VERSION"],
+            "description": "A WebSocket on which a conversation is followed. What a client sends "
+            "is ignored. A connection that is refused gets an HTTP response in the envelope of "
+            f"errors: {refusals}.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "live": {
+                "host": "{host}:{port}",
+                "protocol": "ws",
+                "variables": {
+                    "host": {"default": "127.0.0.1"},
+                    "port": {"default": "8001", "description": "`LIVE_PORT`"},
+                },
+                "security": [{"$ref": "#/components/securitySchemes/token"}],
+            }
+        },
+        "channels": {
+            "conversation": {
+                "address": f"{API_PREFIX}/ws",
+                "servers": [{"$ref": "#/servers/live"}],
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+                "bindings": {
+                    "ws": {
+                        "method": "GET",
+                        "query": ViewerQuery.model_json_schema(schema_generator=QuerySchema),
+                    }
+                },
+            }
+        },
+        "operations": {
+            "followAgentConversation": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/conversation"},
+                "summary": "What is sent to a viewer",
+                "messages": [
+                    {"$ref": f"#/channels/conversation/messages/{name}"} for name in names
+                ],
+            }
+        },
+        "components": {
+            "messages": {frame.__name__: _message(frame) for frame in FRAMES},
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "One of the server's `API_TOKENS`, where it has any; from a "
+                    "browser as the subprotocol `bearer.<token>`.",
+                }
+            },
+        },
+    }
+
+
+def _message(frame: type[WireModel]) -> Json:
+    kind = type_of(frame)
+    return {
+        "name": kind,
+        "summary": (inspect.getdoc(frame) or "").replace("``", "`"),
+        "payload": {"$ref": f"#/components/schemas/{frame.__name__}"},
+        "examples": [{"payload": {"type": kind, **examples.FRAMES[kind]}}],
+    }

@@ -1,0 +1,65 @@
+"""``asyncapi.yaml``: it is what the live socket sends."""
+
+import json
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from agent_conversations.api.openapi.asyncapi import document, to_yaml
+from agent_conversations.frames import FRAMES, type_of
+from config.environment import PROJECT_DIR
+from sessions_store.wire.model import WireModel
+from tests.agent_conversations.live.document import DOCUMENT, validate
+from tests.conftest import ServedClient
+
+SPECIFICATION = PROJECT_DIR / "tests/typescript/node_modules/@asyncapi/specs/schemas/3.0.0.json"
+
+
+def test_committed_document_is_fresh_and_served(client: ServedClient) -> None:
+    served = client.get("/asyncapi.yaml")
+
+    assert to_yaml() == (PROJECT_DIR / "asyncapi.yaml").read_text(), "run make openapi"
+    assert served.content.decode() == to_yaml()
+    assert served.headers["Content-Type"] == "application/yaml"
+
+
+@pytest.mark.skipif(not SPECIFICATION.exists(), reason="make types brings the specification")
+def test_document_is_valid_asyncapi() -> None:
+    specification = jsonschema_rs.validator_for(json.loads(SPECIFICATION.read_text()))
+
+    specification.validate(DOCUMENT)
+    assert not specification.is_valid({**DOCUMENT, "channel": {}})
+    assert not specification.is_valid({**DOCUMENT, "servers": {"live": {"host": "127.0.0.1"}}})
+
+
+def test_every_frame_is_a_message() -> None:
+    sent = [f"#/components/messages/{name}" for name in document()["components"]["messages"]]
+    in_channel = document()["channels"]["conversation"]["messages"].values()
+
+    assert sent == [f"#/components/messages/{frame.__name__}" for frame in FRAMES]
+    assert [message["$ref"] for message in in_channel] == sent
+
+
+@pytest.mark.parametrize("frame", FRAMES, ids=type_of)
+def test_example_is_of_its_frame(frame: type[WireModel]) -> None:
+    message = DOCUMENT["components"]["messages"][frame.__name__]
+    (example,) = message["examples"]
+
+    validate(example["payload"])
+    fields = {field.alias for field in frame.model_fields.values()}
+    assert set(example["payload"]) == fields
+
+
+def test_conversations_have_one_schema_in_both_documents() -> None:
+    openapi = yaml.safe_load((PROJECT_DIR / "openapi.yaml").read_text())["components"]["schemas"]
+
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert json.dumps(schema) == json.dumps(openapi[name]), name
+
+
+def test_frame_with_an_unknown_reason_is_refused() -> None:
+    (example,) = DOCUMENT["components"]["messages"]["UpdatedFrame"]["examples"]
+
+    with pytest.raises(jsonschema_rs.ValidationError):
+        validate({**example["payload"], "reason": "because"})
