@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from agent_conversations.errors import ConversationNotFoundError
@@ -32,7 +33,7 @@ class ConversationReader:
         self._read_summaries = store.pipelined_script("agent_conversations.store", "read_summary")
         # Reading a large conversation is mostly Python's work, and its threads take turns anyway.
         # A quarter of the threads that may wait for Redis is left for everybody else.
-        self._turn = Turn(max_waiting=store.max_waiting * 3 // 4)
+        self._turn = Turn[StoredConversation](max_waiting=store.max_waiting * 3 // 4)
 
     def get(self, conversation_id: str, *, message_limit: int) -> StoredConversation | None:
         """Return the conversation, ``None`` if there is none.
@@ -47,39 +48,47 @@ class ConversationReader:
         """Return a conversation whose messages have too many bytes for one reply with all of them.
 
         They are read in parts by plain commands, at a quarter of the server's time that a script
-        takes, and one conversation at a time.
+        takes, and one conversation at a time. Those who wait for the same one get the same bytes.
 
         Raises:
             ConversationNotFoundError: it was deleted meanwhile; another one may have its id.
             CorruptRecordError: messages were lost meanwhile, or cannot be read.
             StoreUnavailableError: it was not this one's turn in time.
         """
-        conversation_id = conversation.conversation_id
+        which = conversation.conversation_id, conversation.created_at_ms
+        found = self._turn.share(which, partial(self._read_in_parts, *which))
+        deadline.renew()
+        return found
+
+    def _read_in_parts(self, conversation_id: str, created_at_ms: int) -> StoredConversation:
         record_key, messages_key, _ = keys.record_keys(conversation_id)
+        record: dict[bytes, bytes] = {}
         messages: list[bytes] = []
         wanted, count = 16, 1
-        with self._turn.take():
-            while len(messages) < count:
-                deadline.renew()
-                created_at_ms, count, part = self._store.read_many(
-                    [
-                        ("HGET", record_key, "createdAt"),
-                        ("LLEN", messages_key),
-                        ("LRANGE", messages_key, len(messages), len(messages) + wanted - 1),
-                    ],
-                    one_moment=True,
-                )
-                if created_at_ms != b"%d" % conversation.created_at_ms:
-                    raise ConversationNotFoundError
-                if not part:
-                    raise CorruptRecordError("conversation", conversation_id)
-                messages += part
-                # As many as fit, if they are like the last ones; more than these, step by step.
-                fitting = PART_BYTES * len(part) // sum(map(len, part))
-                wanted = max(1, min(fitting, 8 * wanted, PART_MESSAGES))
+        while len(messages) < count:
+            deadline.renew()
+            stored_at_ms, fields, count, part = self._store.read_many(
+                [
+                    ("HGET", record_key, "createdAt"),
+                    ("HGETALL", record_key),
+                    ("LLEN", messages_key),
+                    ("LRANGE", messages_key, len(messages), len(messages) + wanted - 1),
+                ],
+                one_moment=True,
+            )
+            if stored_at_ms != b"%d" % created_at_ms:
+                raise ConversationNotFoundError
+            if not part:
+                raise CorruptRecordError("conversation", conversation_id)
+            record = record or fields  # the first: no message is older than its revision
+            messages += part
+            # As many as fit, if they are like the last ones; more than these, step by step.
+            fitting = PART_BYTES * len(part) // sum(map(len, part))
+            wanted = max(1, min(fitting, 8 * wanted, PART_MESSAGES))
+        conversation = records.decode_conversation(conversation_id, record, [])
         if sum(map(len, messages)) != conversation.message_bytes:
             records.check_messages(conversation_id, messages)
-        return replace(conversation, messages_json=messages, is_large=True)
+        return replace(conversation, messages_json=messages).encoded_once()
 
     def find(
         self, conversation_ids: Sequence[str], *, message_limit: int

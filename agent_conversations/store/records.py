@@ -7,7 +7,7 @@ beside its type in ``types.py``; scripts name only the fields that they compare 
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self, get_type_hints
 
@@ -121,8 +121,8 @@ class StoredConversation:
     """Not in the record, but in a list of their own; only the newest on a page of conversations."""
     older_messages: int = 0
     """How many were left out before ``messages_json``."""
-    is_large: bool = False
-    """Whether a copy of all messages is worth avoiding."""
+    encoded: bytes = b""
+    """What ``to_json`` returns, of a large conversation: for all who read it together."""
 
     @property
     def created_at(self) -> str:
@@ -170,20 +170,26 @@ class StoredConversation:
 
     def to_json(self) -> bytes:
         """Return the ``AgentConversation`` of a response as JSON."""
-        head = f'{{"conversationId":"{self.conversation_id}","messages":['.encode()
-        tail = b"]" + self._fields_after_messages()
-        if not self.is_large:
-            return b"".join([head, self.joined_messages, tail])
+        return self.encoded or b"".join([self._head(), self.joined_messages, self._tail()])
+
+    def encoded_once(self) -> Self:
+        """Return the same with its JSON, which takes no further copy of the messages."""
         messages = [*self.messages_json]
-        messages[0] = head + messages[0]
-        messages[-1] += tail
-        return b",".join(messages)
+        messages[0] = self._head() + messages[0]
+        messages[-1] += self._tail()
+        return replace(self, encoded=b",".join(messages))
 
     def fields_to_json(self) -> bytes:
         """Return the same without ``messages``."""
         return (
             f'{{"conversationId":"{self.conversation_id}"'.encode() + self._fields_after_messages()
         )
+
+    def _head(self) -> bytes:
+        return f'{{"conversationId":"{self.conversation_id}","messages":['.encode()
+
+    def _tail(self) -> bytes:
+        return b"]" + self._fields_after_messages()
 
     def _fields_after_messages(self) -> bytes:
         parts = [f',"messageCount":{self.message_count}'.encode()]
