@@ -1,6 +1,8 @@
 """Conversations and messages that tests store, and what they read back."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 from redis import Redis
@@ -10,6 +12,7 @@ from agent_conversations.store.records import StoredConversation
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import (
     AgentMessage,
+    ConversationChanges,
     NewConversation,
     SortBy,
     SortOrder,
@@ -45,6 +48,25 @@ def new(conversation_id: str | None = None, **fields: Any) -> NewConversation:
 
 def said(content: str = "Hello", **fields: Any) -> AgentMessage:
     return AgentMessage.parse({"role": "user", "content": content, **fields})
+
+
+def uses(
+    conversations: ConversationRepository, conversation_id: str, *others: Callable[[], object]
+) -> list[Callable[[], object]]:
+    """Return each way to use a conversation, and others; in this order, a new one takes all."""
+    return [
+        partial(use, conversation_id, *arguments)
+        for use, *arguments in (
+            (conversations.put_message, "m1", said("one")),
+            (conversations.put_message, "m1", said("another")),
+            (conversations.get_message, "m1"),
+            (conversations.append_message, said()),
+            (conversations.append_messages, [said(), said()]),
+            (conversations.list_messages,),
+            (conversations.update, ConversationChanges(agent_id="a")),
+            (conversations.get,),
+        )
+    ] + [*others]
 
 
 def write_legacy(redis: Redis, record: dict[str, Any] | None = None, name: str = "older") -> None:

@@ -89,6 +89,25 @@ def test_full_conversation_refuses_messages_but_accepts_repetitions(
     assert conversations.append_message("mine", said("a", messageId="m1")).replayed
 
 
+def test_several_messages_count_all_against_the_limits(
+    store: StoreClient, raw_redis: Redis
+) -> None:
+    conversations = ConversationRepository(store, max_messages=3, max_bytes=1500)
+    conversations.create(new("mine"))
+    conversations.append_messages("mine", [said("a"), said("b")])
+
+    with pytest.raises(ConversationFullError, match="most messages it may have is 3"):
+        conversations.append_messages("mine", [said("c"), said("d")])
+    with pytest.raises(ConversationFullError, match="most bytes it may have is 1500"):
+        ConversationRepository(store, max_bytes=1500).append_messages(
+            "mine", [said("c" * 2000), said("d")]
+        )
+
+    found = conversations.get("mine")
+    assert contents(found) == ["a", "b"]
+    assert found.message_bytes == sum(map(len, found.messages_json))
+
+
 def test_each_message_id_is_stored_with_its_position(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:

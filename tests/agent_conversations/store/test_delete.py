@@ -1,6 +1,6 @@
 """Deleting a conversation with everything that belongs to it."""
 
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -8,8 +8,14 @@ from redis import Redis
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import ConversationChanges
-from tests.agent_conversations.store.records import SORT_FIELDS, contents, listed_ids, new, said
+from tests.agent_conversations.store.records import (
+    SORT_FIELDS,
+    contents,
+    listed_ids,
+    new,
+    said,
+    uses,
+)
 
 
 def test_deleted_conversation_leaves_no_key(
@@ -45,15 +51,7 @@ def test_use_of_a_deleted_conversation_restores_no_key(
     conversations.append_message("mine", said(messageId="m1"))
     conversations.delete("mine")
 
-    uses: list[Callable[[], object]] = [
-        lambda: conversations.append_message("mine", said()),
-        lambda: conversations.append_message("mine", said(messageId="m1")),
-        lambda: conversations.update("mine", ConversationChanges(agent_id="a")),
-        lambda: conversations.get("mine"),
-        lambda: conversations.list_messages("mine"),
-        lambda: conversations.delete("mine"),
-    ]
-    for use in uses:
+    for use in uses(conversations, "mine", partial(conversations.delete, "mine")):
         with pytest.raises(ConversationNotFoundError):
             use()
     assert list(raw_redis.scan_iter()) == []

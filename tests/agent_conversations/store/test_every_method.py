@@ -1,6 +1,7 @@
 """Rules that hold for every method of the repository."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -16,21 +17,14 @@ from sessions_store.errors import (
     UnsupportedRecordVersionError,
 )
 from sessions_store.redis.client import StoreClient
-from tests.agent_conversations.store.records import listed_ids, new, said
+from tests.agent_conversations.store.records import listed_ids, new, said, uses
 
 
 def test_missing_conversation_is_not_found_and_not_created(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
-    uses: list[Callable[[], object]] = [
-        lambda: conversations.get("missing"),
-        lambda: conversations.append_message("missing", said()),
-        lambda: conversations.list_messages("missing"),
-        lambda: conversations.update("missing", ConversationChanges(agent_id="a")),
-        lambda: conversations.delete("missing"),
-        lambda: conversations.index("missing"),
-    ]
-    for use in uses:
+    others = (partial(one, "missing") for one in (conversations.delete, conversations.index))
+    for use in uses(conversations, "missing", *others):
         with pytest.raises(ConversationNotFoundError, match=r"^Agent conversation not found$"):
             use()
     assert raw_redis.keys() == []
@@ -40,14 +34,8 @@ def test_missing_conversation_is_not_found_and_not_created(
 def test_invalid_conversation_id_is_refused(
     conversations: ConversationRepository, raw_redis: Redis, conversation_id: str
 ) -> None:
-    uses: list[Callable[[], object]] = [
-        lambda: conversations.get(conversation_id),
-        lambda: conversations.append_message(conversation_id, said()),
-        lambda: conversations.list_messages(conversation_id),
-        lambda: conversations.update(conversation_id, ConversationChanges()),
-        lambda: conversations.delete(conversation_id),
-    ]
-    for use in uses:
+    delete = partial(conversations.delete, conversation_id)
+    for use in uses(conversations, conversation_id, delete):
         with pytest.raises(InvalidRequestError):
             use()
     assert raw_redis.keys() == []
@@ -60,17 +48,13 @@ def test_outage_raises_store_unavailable_error(
     conversations.create(new("mine"))
     stoppable_server.stop()
 
-    uses: list[Callable[[], object]] = [
+    others: list[Callable[[], object]] = [
         conversations.create,
         lambda: conversations.create(idempotency_key="k"),
-        lambda: conversations.get("mine"),
         conversations.list,
-        lambda: conversations.append_message("mine", said()),
-        lambda: conversations.list_messages("mine"),
-        lambda: conversations.update("mine", ConversationChanges()),
         lambda: conversations.delete("mine"),
     ]
-    for use in uses:
+    for use in uses(conversations, "mine", *others):
         with pytest.raises(StoreUnavailableError):
             use()
 

@@ -1,6 +1,7 @@
 """The index: in step with the records, and repaired where it is not."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -15,6 +16,7 @@ from tests.agent_conversations.store.records import (
     listed_ids,
     new,
     said,
+    uses,
 )
 from tests.agent_conversations.store.threads import run_together
 
@@ -74,14 +76,7 @@ def test_every_use_lists_a_missing_conversation_again(
     conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))
-    uses: list[Callable[[], object]] = [
-        lambda: conversations.get("mine"),
-        lambda: conversations.append_message("mine", said()),
-        lambda: conversations.list_messages("mine"),
-        lambda: conversations.update("mine", ConversationChanges()),
-        lambda: conversations.index("mine"),
-    ]
-    for use in uses:
+    for use in uses(conversations, "mine", partial(conversations.index, "mine")):
         raw_redis.delete(*keys.INDEX_KEYS)
         assert listed_ids(conversations) == []
 

@@ -1,7 +1,5 @@
 """The time of a conversation's last access."""
 
-from collections.abc import Callable
-
 import pytest
 from redis import Redis
 from time_machine import Traveller
@@ -9,20 +7,14 @@ from time_machine import Traveller
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
-from tests.agent_conversations.store.records import SORT_FIELDS, new, said, server_ms
+from tests.agent_conversations.store.records import SORT_FIELDS, new, said, server_ms, uses
 
 
 def test_every_use_moves_the_last_access_to_now(
     conversations: ConversationRepository, raw_redis: Redis, clock: Traveller
 ) -> None:
     created_at_ms = conversations.create(new("mine")).conversation.created_at_ms
-    uses: list[Callable[[], object]] = [
-        lambda: conversations.get("mine"),
-        lambda: conversations.append_message("mine", said()),
-        lambda: conversations.list_messages("mine"),
-        lambda: conversations.update("mine", ConversationChanges(agent_id="a")),
-    ]
-    for use in uses:
+    for use in uses(conversations, "mine"):
         clock.shift(1)
         before = server_ms(raw_redis)
 

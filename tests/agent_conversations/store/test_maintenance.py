@@ -1,6 +1,7 @@
 """What an operator does to all records at once."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from agent_conversations import services
 from agent_conversations.store import keys
 from agent_conversations.store.maintenance import find_corrupt, import_from_node, reindex
 from agent_conversations.store.repository import ConversationRepository
-from sessions_store.redis.client import StoreClient
+from sessions_store.redis.client import Command, StoreClient
 from sessions_store.repository import SessionRepository
 from tests.agent_conversations.store.records import new, said
 
@@ -149,6 +150,32 @@ def test_repair_makes_what_is_left_readable(
     conversations.append_message(damaged, said("since then"))
     assert list(find_corrupt(conversations, sessions, ignore)) == []
     assert reindex(conversations, ignore, repair=True).repaired == {}
+
+
+class _BusyStore(StoreClient):
+    """Another service appends a message whenever something was read."""
+
+    others: ConversationRepository
+    damaged = ""
+
+    def read_many(self, commands: Sequence[Command], *, one_moment: bool = False) -> Sequence[Any]:
+        found = super().read_many(commands, one_moment=one_moment)
+        self.others.append_message(self.damaged, said("since then", messageId="new"))
+        return found
+
+
+def test_repair_changes_nothing_that_was_written_since(
+    real_store: StoreClient, real_redis: Redis
+) -> None:
+    store = _BusyStore(real_redis)
+    store.others = ConversationRepository(real_store)
+    (store.damaged, *_) = fill(store.others, 3)
+
+    ConversationRepository(store).repair(store.damaged)
+
+    assert real_redis.hexists(keys.message_ids_key(store.damaged), "new")
+    assert store.others.append_message(store.damaged, said("since then", messageId="new")).replayed
+    store.others.verify(store.damaged)
 
 
 def test_repair_leaves_what_cannot_be_read(

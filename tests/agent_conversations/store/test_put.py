@@ -137,6 +137,14 @@ def test_message_that_grows_past_the_limit_is_refused(store: StoreClient) -> Non
     assert conversations.put_message("mine", "m1", said("y" * 100)).message.content == "y" * 100
 
 
+def test_message_that_shrinks_is_accepted_over_the_limit(store: StoreClient) -> None:
+    ConversationRepository(store).create(new("mine"))
+    ConversationRepository(store).put_message("mine", "m1", said("x" * 1000))
+    conversations = ConversationRepository(store, max_bytes=300)
+
+    assert conversations.put_message("mine", "m1", said("y" * 900)).message.content == "y" * 900
+
+
 def test_put_races_with_appends_and_puts_without_loss(
     real_conversations: ConversationRepository, real_redis: Redis
 ) -> None:

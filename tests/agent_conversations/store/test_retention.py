@@ -1,7 +1,5 @@
 """Conversations that expire after their last access."""
 
-from collections.abc import Callable
-
 import pytest
 from redis import Redis
 from time_machine import Traveller
@@ -9,22 +7,15 @@ from time_machine import Traveller
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
-from tests.agent_conversations.store.records import listed_ids, new, said, server_ms
+from tests.agent_conversations.store.records import listed_ids, new, said, server_ms, uses
 from tests.waiting import wait_until
 
 
 def test_every_use_restarts_the_retention(fake_redis: Redis, clock: Traveller) -> None:
     conversations = ConversationRepository(StoreClient(fake_redis), retention_seconds=60)
     conversations.create(new("mine"))
-    uses: list[Callable[[], object]] = [
-        lambda: conversations.append_message("mine", said()),
-        lambda: conversations.get("mine"),
-        lambda: conversations.list_messages("mine"),
-        lambda: conversations.update("mine", ConversationChanges()),
-    ]
-    for use in uses:
+    for use in uses(conversations, "mine"):
         clock.shift(59)
         use()
         assert {fake_redis.pttl(key) for key in keys.record_keys("mine")} == {60_000}
@@ -67,6 +58,19 @@ def test_clock_of_a_host_expires_nothing(
     assert sorted(listed_ids(conversations)) == ["mine", "other"]
     assert all(50_000 < real_redis.pttl(key) <= 60_000 for key in keys.record_keys("mine"))
     assert 50_000 < real_redis.pttl(keys.conversation_key("other")) <= 60_000
+
+
+def test_total_counts_no_expired_conversation(fake_redis: Redis, clock: Traveller) -> None:
+    conversations = ConversationRepository(StoreClient(fake_redis), retention_seconds=60)
+    for name in ("a", "b", "c"):
+        conversations.create(new(name))
+    clock.shift(61)
+    conversations.create(new("later"))
+
+    page = conversations.list(limit=1)
+
+    assert [one.conversation_id for one in page.conversations] == ["later"]
+    assert page.total == 1
 
 
 def test_expired_conversation_leaves_no_key(real_redis: Redis, real_store: StoreClient) -> None:
