@@ -1,6 +1,6 @@
 """Operations on all records, while the service runs: what the management commands call."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent_conversations.errors import ConversationNotFoundError
@@ -9,6 +9,8 @@ from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, WrongTypeError
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
+from sessions_store.wire import json_codec
+from sessions_store.wire.fields import check_conversation_id
 
 Advance = Callable[[int], None]
 """Called with the number of records done since the last call."""
@@ -119,23 +121,61 @@ def import_from_node(
     for conversation_id in dict.fromkeys(_ids(source, prefix, list_key)):  # each once
         try:
             raw = source.get(prefix + conversation_id)
+        except WrongTypeError:
+            result.unreadable[conversation_id] = "is no string in Redis"
+        else:
             if raw is None:
                 result.missing += 1
             else:
-                mended, changes = mend(conversation_id, raw)
-                is_new = conversations.import_legacy(conversation_id, mended, dry_run=dry_run)
-                result.imported += is_new
-                result.present += not is_new
-                if is_new and changes:
-                    result.changes[conversation_id] = changes
-        except CorruptRecordError as error:
-            result.unreadable[conversation_id] = error.reason
-        except InvalidRequestError:
-            result.unreadable[conversation_id] = "has an invalid id"
-        except WrongTypeError:
-            result.unreadable[conversation_id] = "is no string in Redis"
+                _import(conversations, conversation_id, raw, result, dry_run=dry_run)
         advance(1)
     return result
+
+
+def import_lines(
+    lines: Iterable[bytes],
+    conversations: ConversationRepository,
+    advance: Advance,
+    *,
+    dry_run: bool = False,
+) -> Imported:
+    """Import what ``export_conversations`` has written, a conversation a line.
+
+    Safe to repeat: a conversation that exists here already is not changed.
+    """
+    result = Imported()
+    for number, line in enumerate(lines, start=1):
+        try:
+            conversation_id = json_codec.decode_lossy(line)["conversationId"]
+            check_conversation_id(conversation_id)
+        except (ValueError, TypeError, KeyError, InvalidRequestError):
+            result.unreadable[f"line {number}"] = "is no conversation with a valid conversationId"
+        else:
+            _import(conversations, conversation_id, line, result, dry_run=dry_run)
+        advance(1)
+    return result
+
+
+def _import(
+    conversations: ConversationRepository,
+    conversation_id: str,
+    raw: bytes,
+    result: Imported,
+    *,
+    dry_run: bool,
+) -> None:
+    try:
+        mended, changes = mend(conversation_id, raw)
+        is_new = conversations.import_legacy(conversation_id, mended, dry_run=dry_run)
+    except CorruptRecordError as error:
+        result.unreadable[conversation_id] = error.reason
+    except InvalidRequestError:
+        result.unreadable[conversation_id] = "has an invalid id"
+    else:
+        result.imported += is_new
+        result.present += not is_new
+        if is_new and changes:
+            result.changes[conversation_id] = changes
 
 
 def _ids(source: StoreClient, prefix: str, list_key: str) -> Iterator[str]:

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -10,18 +11,30 @@ from agent_conversations.management.commands._store_command import (
     progress,
 )
 from agent_conversations.services import conversations, store
-from agent_conversations.store.maintenance import NODE_LIST, NODE_PREFIX, import_from_node
+from agent_conversations.store.maintenance import (
+    NODE_LIST,
+    NODE_PREFIX,
+    Imported,
+    import_from_node,
+    import_lines,
+)
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis.client import StoreClient, without_credentials
 
 
 class Command(StoreCommand):
     help = (
-        "Imports the conversations of the earlier Node.js service. Its records stay; a "
-        "conversation that exists here already is not changed, so the command may be repeated."
+        "Imports the conversations of the earlier Node.js service, whose records stay, or with "
+        "--file those of an export. A conversation that exists here already is not changed, so the "
+        "command may be repeated."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--file",
+            metavar="FILE",
+            help="what export_conversations has written, in place of Redis; - is standard input",
+        )
         parser.add_argument(
             "--source", metavar="URL", help="the Redis to read from; this service's own by default"
         )
@@ -30,31 +43,7 @@ class Command(StoreCommand):
         parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            source = StoreClient.from_url(options["source"]) if options["source"] else store()
-        except ValueError:
-            raise CommandError(
-                "--source must be the URL of a Redis server, such as redis://host:6379/0"
-            ) from None
-        try:
-            source.ping()
-        except StoreUnavailableError as error:
-            where = without_credentials(options["source"] or settings.REDIS_URL)
-            raise CommandError(f"Redis at {where} is unavailable ({error.cause}).") from None
-        with progress("Conversations", None) as advance:
-            try:
-                result = import_from_node(
-                    source,
-                    conversations(),
-                    advance,
-                    prefix=options["prefix"],
-                    list_key=options["list_key"],
-                    dry_run=options["dry_run"],
-                )
-            except WrongTypeError:
-                raise CommandError(
-                    f"--list-key must name a set; {options['list_key']} is not one"
-                ) from None
+        result = _from_file(options) if options["file"] else _from_node(options)
         verb = "would be imported" if options["dry_run"] else "imported"
         self.stdout.write(
             f"{result.imported} {verb}, {result.present} exist already, "
@@ -68,3 +57,40 @@ class Command(StoreCommand):
             self.stdout.write(f"unreadable: {printable(conversation_id)}: {reason}")
         if result.unreadable:
             sys.exit(1)
+
+
+def _from_file(options: dict[str, Any]) -> Imported:
+    try:
+        file = sys.stdin.buffer if options["file"] == "-" else Path(options["file"]).open("rb")  # noqa: SIM115  # closed below
+        with file, progress("Conversations", None) as advance:
+            return import_lines(file, conversations(), advance, dry_run=options["dry_run"])
+    except OSError as error:
+        raise CommandError(f"--file: {options['file']}: {error.strerror}") from None
+
+
+def _from_node(options: dict[str, Any]) -> Imported:
+    try:
+        source = StoreClient.from_url(options["source"]) if options["source"] else store()
+    except ValueError:
+        raise CommandError(
+            "--source must be the URL of a Redis server, such as redis://host:6379/0"
+        ) from None
+    try:
+        source.ping()
+    except StoreUnavailableError as error:
+        where = without_credentials(options["source"] or settings.REDIS_URL)
+        raise CommandError(f"Redis at {where} is unavailable ({error.cause}).") from None
+    with progress("Conversations", None) as advance:
+        try:
+            return import_from_node(
+                source,
+                conversations(),
+                advance,
+                prefix=options["prefix"],
+                list_key=options["list_key"],
+                dry_run=options["dry_run"],
+            )
+        except WrongTypeError:
+            raise CommandError(
+                f"--list-key must name a set; {options['list_key']} is not one"
+            ) from None
