@@ -20,6 +20,7 @@ from rich.table import Table
 
 from tests.faults.result import Result
 from tests.faults.scenarios import disks, races
+from tests.faults.scenarios.connections import few_connections
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
@@ -57,6 +58,7 @@ def plan(direct: Rig, relayed: Rig) -> Sequence[Run]:
     return [
         *kinds,
         Run("hangs under many clients", partial(crowd_while_hanging, direct), 3),
+        Run("few connections", few_connections, 3),
         Run("slow", partial(slow_replies, relayed), 2),
         Run("a reply lost", partial(lost_replies, relayed), 10),
         Run("two replies lost", partial(lost_replies, relayed, cuts=2), 6),
