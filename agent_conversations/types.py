@@ -79,7 +79,9 @@ class AgentMessage(WireModel):
     @field_validator("content")
     @classmethod
     def _content_of_a_person(cls, content: str, info: ValidationInfo) -> str:
-        may_be_empty = info.data.get("role") in ("tool", "assistant") or info.context is STORED
+        # Of a role that was refused, it is unknown.
+        role = info.data.get("role")
+        may_be_empty = role in ("tool", "assistant", None) or info.context is STORED
         if not content and not may_be_empty:
             raise PydanticCustomError("content_empty", CONTENT_RULE)
         return content

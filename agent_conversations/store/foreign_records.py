@@ -45,7 +45,7 @@ def mend(conversation_id: str, raw: bytes) -> tuple[bytes, list[Change]]:
     mended["messages"] = []
     for position, message in enumerate(record["messages"]):
         if isinstance(message, dict):
-            mended["messages"].append(_mend_fields(message, _MESSAGE, position, changes))
+            mended["messages"].append(_mend_fields(message, FIXES, position, changes))
         else:
             changes.append(Change(position, "message", "left out: not an object"))
     times = [mended.get("lastAccessedAt"), *(one.get("timestamp") for one in mended["messages"])]
@@ -89,17 +89,35 @@ def _object(value: Any) -> tuple[Any, str]:
     return {"value": value}, "put into an object, as its value"
 
 
-def _id(value: Any) -> tuple[Any, str]:
-    if isinstance(value, str) and 1 <= len(value) <= 256:
-        return value, ""
-    if isinstance(value, int):
-        return str(value), "became text: a number"
-    return None, "replaced: not a text of 1 to 256 characters"
+def _id(when_invalid: str) -> Fix:
+    def fix(value: Any) -> tuple[Any, str]:
+        if isinstance(value, str) and 1 <= len(value) <= 256:
+            return value, ""
+        if _is_number(value) and isinstance(value, int):
+            return str(value), "became text: a number"
+        return None, f"{when_invalid}: not a text of 1 to 256 characters"
+
+    return fix
+
+
+def _boolean(value: Any) -> tuple[Any, str]:
+    return (value, "") if isinstance(value, bool) else (None, "left out: not true or false")
+
+
+def _seconds(value: Any) -> tuple[Any, str]:
+    is_valid = _is_number(value) and value >= 0
+    return (value, "") if is_valid else (None, "left out: not a number that is not negative")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _time(value: Any) -> tuple[Any, str]:
     # As milliseconds, smaller numbers were before 1973; as seconds, larger ones are after 5138.
-    if isinstance(value, int | float) and abs(value) < 10**11:
+    if isinstance(value, bool):
+        return None, "left out: not a time"
+    if _is_number(value) and abs(value) < 10**11:
         value *= 1000
     try:
         time = stored_timestamp(value)
@@ -124,16 +142,20 @@ def _word(allowed: Any, others: Mapping[str, str], default: str | None) -> Fix:
 
 
 _ASSISTANTS = dict.fromkeys(("agent", "ai", "bot", "model"), "assistant")
-_MESSAGE: Mapping[str, Fix] = {
+FIXES: Mapping[str, Fix] = {
     "role": _word(Role, {**_ASSISTANTS, "human": "user", "function": "tool"}, "system"),
     "content": _content,
     "timestamp": _time,
     "source": _word(Source, {}, None),
-    "messageId": _id,
+    "messageId": _id("replaced"),
     "toolName": _text,
     "toolArgs": _object,
     "toolOutput": _text,
     "status": _word(Status, {"success": "completed", "done": "completed", "error": "failed"}, None),
+    "toolCallId": _id("left out"),
+    "interrupted": _boolean,
+    "originalContent": _text,
+    "timeInCallSecs": _seconds,
 }
 _CONVERSATION: Mapping[str, Fix] = {
     "createdAt": _time,

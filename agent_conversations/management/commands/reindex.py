@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,7 +11,8 @@ from agent_conversations.store.maintenance import reindex
 class Command(StoreCommand):
     help = (
         "Rebuilds the list of conversations from their records, while the service runs. Also sets "
-        "every record's expiry: run it after a change of CONVERSATION_RETENTION_SECONDS."
+        "every record's expiry: run it after a change of CONVERSATION_RETENTION_SECONDS. Exits "
+        "with 1 if a record stays unreadable, and so is not in the list."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,3 +35,4 @@ class Command(StoreCommand):
             self.stdout.write(
                 "Run manage.py find_corrupt for the reasons; --repair mends what can be mended."
             )
+            sys.exit(1)

@@ -9,8 +9,8 @@
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
 -- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    expected_json    bytes  the string that must still be stored, so that no message of
---                                    another writer is lost; empty: nothing may be stored
+-- ARGV[4]    expected_json    bytes  what must still be stored, so that no message of another writer
+--                                    is lost: the string, or nothing
 -- ARGV[5]    fields_count     count  of the values that make up the record
 -- ARGV[6..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
 --                                    JSON … of the messages
@@ -30,12 +30,9 @@ local contents = {} for i = 6, #ARGV do contents[#contents + 1] = ARGV[i] end --
 --- @include "publish_change"
 --- @include "update_index_and_expiry"
 
-local kind = redis.call('TYPE', record_key).ok
-if expected_json == '' then
-  if kind ~= 'none' then
-    return { 'unchanged' }
-  end
-elseif kind ~= 'string' or redis.call('GET', record_key) ~= expected_json then
+-- Of another type, it is an error, which is no string either.
+local stored = redis.pcall('GET', record_key)
+if (stored or '') ~= expected_json then
   return { 'unchanged' }
 end
 redis.call('DEL', record_key, messages_key, message_ids_key)
@@ -49,7 +46,7 @@ for i = values + 1, #contents, 2 do
 end
 local times = redis.call('HMGET', record_key, 'createdAt', 'lastAccessedAt')
 update_index_and_expiry(times[1], times[2], count)
-if expected_json == '' then
+if not stored then
   publish_change('created', '', redis.call('HGET', record_key, 'revision'), count)
 end
 return { 'converted' }

@@ -29,6 +29,15 @@ def test_reindex_prints_how_many_conversations_are_listed(real_service: Redis) -
     assert "1 listed" in run("reindex")
 
 
+def test_reindex_fails_where_a_record_stays_unreadable(real_service: Redis) -> None:
+    real_service.set("elevenlabs:conversation:broken", "{")
+
+    with pytest.raises(SystemExit) as end:
+        run("reindex")
+
+    assert end.value.code == 1
+
+
 def test_import_conversations_prints_what_it_did_and_would_do(real_service: Redis) -> None:
     real_service.set("agent:conversation:older", json.dumps(LEGACY_RECORD))
 

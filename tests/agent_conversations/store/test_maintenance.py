@@ -8,9 +8,10 @@ import pytest
 from redis import Redis
 
 from agent_conversations import services
-from agent_conversations.store import keys
+from agent_conversations.store import foreign_records, keys
 from agent_conversations.store.maintenance import find_corrupt, import_from_node, reindex
 from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.types import AgentMessage
 from sessions_store.redis.client import Command, StoreClient
 from sessions_store.repository import SessionRepository
 from tests.agent_conversations.store.records import new, said
@@ -321,6 +322,8 @@ ODD_MESSAGES: list[Any] = [
     {"role": "narrator", "content": "x", "messageId": "i" * 257, "status": "queued"},
     "no object",
     {"role": "user", "content": "y", "messageId": 7, "source": "fax", "toolArgs": [1]},
+    {"role": "user", "content": "z", "timestamp": True, "messageId": True, "interrupted": "yes"},
+    {"role": "tool", "content": "", "toolCallId": [1], "originalContent": 5, "timeInCallSecs": -1},
 ]
 
 
@@ -336,15 +339,25 @@ def test_import_keeps_odd_messages_and_tells_each_change(
 
     assert (result.imported, result.unreadable) == (1, {})
     found = conversations.get("odd")
-    assert [message.content for message in found.messages] == ["", '{"text":"Hi"}', "", "x", "y"]
+    assert [message.content for message in found.messages] == [
+        "",
+        '{"text":"Hi"}',
+        "",
+        "x",
+        "y",
+        "z",
+        "",
+    ]
     roles = [message.role for message in found.messages]
-    assert roles == ["user", "assistant", "tool", "system", "user"]
+    assert roles == ["user", "assistant", "tool", "system", "user", "user", "tool"]
     assert found.created_at == "2025-02-03T04:04:06.000Z"
     assert found.messages[0].timestamp == "2025-02-03T04:04:06.000Z"
     assert found.messages[1].timestamp == "2025-02-03T04:04:07.123Z"
     assert found.messages[2].tool_output == '{"n":100000000000000000000}'
     assert [message.status for message in found.messages[2:4]] == ["completed", None]
     assert found.messages[4].tool_args == {"value": [1]}
+    assert found.messages[5].message_id != "True"
+    assert found.messages[6].original_content == "5"
     assert found.agent_id == "5"
     assert found.metadata is not None
     assert (found.metadata["title"], found.metadata["status"]) == ("Today", "open")
@@ -364,6 +377,18 @@ def test_import_keeps_odd_messages_and_tells_each_change(
         (5, "messageId"),
         (5, "source"),
         (5, "toolArgs"),
+        (6, "timestamp"),
+        (6, "messageId"),
+        (6, "interrupted"),
+        (7, "toolCallId"),
+        (7, "originalContent"),
+        (7, "timeInCallSecs"),
+    }
+
+
+def test_import_knows_every_field_of_a_message() -> None:
+    assert foreign_records.FIXES.keys() == {
+        field.alias for field in AgentMessage.model_fields.values()
     }
 
 

@@ -108,6 +108,12 @@ def test_null_field_of_a_message_counts_as_absent(api: Api, conversation: str, f
     assert set(stored) == {"role", "content", "timestamp", "source", "messageId"}
 
 
+def test_wrong_role_blames_no_empty_content(api: Api, conversation: str) -> None:
+    response = api.post(f"{conversation}/message", message(role="narrator", content=""))
+
+    assert list(response.json()["details"]) == ["role"]
+
+
 def test_role_agent_is_stored_as_assistant(api: Api, conversation: str) -> None:
     api.post(f"{conversation}/message", message(role="agent"))
 
