@@ -39,8 +39,9 @@ NOT_RUN = {
     "import type": "TypeScript; make types compiles the same types",
     "import { follow }": "a page in a browser runs it, in test_watching_in_browser.py",
     "const socket": "tests/agent_conversations/live connects in its way",
-    "location = ": "it needs nginx",
-    "agent.example.com {": "it needs Caddy",
+    "client_max_body_size": "tests/test_proxies.py runs it",
+    "agent.example.com {": "tests/test_proxies.py runs it",
+    "http:": "tests/test_proxies.py runs it",
 }
 """How a command, or a block of another language, begins; and why it is not run."""
 RECIPES = "Add a"
