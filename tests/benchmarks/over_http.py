@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 from config.environment import PROJECT_DIR
 from tests.benchmarks.cases import Case
 from tests.benchmarks.load import Load
+from tests.faults.servers import free_port
 
 # Prints what is asked for as JSON: microseconds, requests, errors.
 _WRK_SCRIPT = """
@@ -35,33 +35,44 @@ end
 @dataclass(frozen=True)
 class Service:
     port: int
+    live_port: int
     pid: int
 
     def worker_kib(self) -> int:
         """Return the resident memory of the workers together."""
+        return self._children_kib(live=False)
+
+    def live_kib(self) -> int:
+        """Return the resident memory of the live process."""
+        return self._children_kib(live=True)
+
+    def _children_kib(self, *, live: bool) -> int:
         total = 0
-        for status in Path("/proc").glob("[0-9]*/status"):
+        for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                fields = dict(
-                    line.split(":", 1) for line in status.read_text().splitlines() if ":" in line
-                )
+                status = (process / "status").read_text()
+                fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
                 if int(fields["PPid"]) == self.pid and "python" in fields["Name"]:
-                    total += int(fields["VmRSS"].split()[0])
+                    is_live = b"\0--only\0live\0" in (process / "cmdline").read_bytes()
+                    total += int(fields["VmRSS"].split()[0]) if is_live == live else 0
         return total
 
 
 @contextmanager
-def service(redis_url: str, *, log_level: str = "WARNING") -> Iterator[Service]:
-    """Run the API as shipped: with as many workers as cores, its log in a file."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def service(redis_url: str, *, log_level: str = "WARNING", live: bool = False) -> Iterator[Service]:
+    """Run the API as shipped: with as many workers as cores, its log in a file.
+
+    Args:
+        live: whether with the live process.
+    """
+    port, live_port = free_port(), free_port()
     with TemporaryDirectory() as folder:
         environment = {
             "PATH": os.environ["PATH"],
             "REDIS_URL": redis_url,
             "DATA_DIR": folder,
             "PORT": str(port),
+            "LIVE_PORT": str(live_port),
             "ELEVENLABS_AGENT_ENABLED": "true",
             "LOG_LEVEL": log_level,
             # wrk appends more to one conversation than people ever say.
@@ -72,7 +83,7 @@ def service(redis_url: str, *, log_level: str = "WARNING") -> Iterator[Service]:
         }
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--only", "rest"],
+                [sys.executable, "manage.py", "serve", *([] if live else ["--only", "rest"])],
                 cwd=PROJECT_DIR,
                 env=environment,
                 stdout=log,
@@ -80,7 +91,9 @@ def service(redis_url: str, *, log_level: str = "WARNING") -> Iterator[Service]:
             )
         try:
             _wait_until_up(port)
-            yield Service(port, process.pid)
+            if live:
+                _wait_until_up(live_port)
+            yield Service(port, live_port, process.pid)
         finally:
             process.terminate()
             process.wait(30)

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.live import P99_MS, Seen
 from tests.benchmarks.load import Load
 from tests.benchmarks.ratios import Ratio
 
@@ -72,7 +73,46 @@ def print_loads(console: Console, loads: Sequence[Measured]) -> None:
     )
 
 
-def write(folder: Path, ratios: Sequence[Ratio], loads: Sequence[Measured]) -> None:
+def print_live(console: Console, live: Sequence[Seen]) -> None:
+    table = Table(title="From an append's response to the frame (clients on the same machine)")
+    table.add_column("watched", no_wrap=True)
+    table.add_column("mode")
+    for column in ("appends/s", "appends", "frames", "p50 ms", "p99 ms", "slowest ms"):
+        table.add_column(column, justify="right")
+    for seen in live:
+        p99 = f"{seen.p99_ms:.1f}" if seen.p99_ms < P99_MS else f"[bold red]{seen.p99_ms:.1f}[/]"
+        table.add_row(
+            seen.name,
+            seen.mode,
+            f"{seen.appends_per_second:,}",
+            f"{seen.appends:,}",
+            f"{seen.frames:,}",
+            f"{seen.p50_ms:.1f}",
+            p99,
+            f"{seen.slowest_ms:.1f}",
+        )
+    console.print(table)
+    console.print(f"To reach: p99 < {P99_MS:g} ms. A frame before the response counts as 0 ms.")
+
+
+def write_live(folder: Path, ratios: Sequence[Ratio], live: Sequence[Seen]) -> None:
+    """Write what is known of the live process into ``results.json``, and leave the rest."""
+    file = folder / "results.json"
+    results = json.loads(file.read_text())
+    new = [ratio.as_json() for ratio in ratios]
+    names = {ratio["name"] for ratio in new}
+    kept = [ratio for ratio in results["ratios"] if ratio["name"] not in names]
+    results |= {"ratios": kept + new, "live": [asdict(seen) for seen in live]}
+    _write_json(file, results)
+
+
+def _write_json(file: Path, results: object) -> None:
+    file.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+
+
+def write(
+    folder: Path, ratios: Sequence[Ratio], loads: Sequence[Measured], live: Sequence[Seen]
+) -> None:
     """Write ``results.json`` and the charts into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     results = {
@@ -81,8 +121,9 @@ def write(folder: Path, ratios: Sequence[Ratio], loads: Sequence[Measured]) -> N
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "ratios": [ratio.as_json() for ratio in ratios],
         "loads": [asdict(load) for load in loads],
+        "live": [asdict(seen) for seen in live],
     }
-    (folder / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    _write_json(folder / "results.json", results)
     rows = [(load.name, load.http.per_second) for load in loads if load.connections == 16]
     (folder / "throughput.svg").write_text(
         bars("Requests per second, 16 connections", rows, "{:,.0f}")
