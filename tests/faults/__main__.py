@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.faults.result import Result
-from tests.faults.scenarios import disks, races
+from tests.faults.scenarios import disks, races, watching
 from tests.faults.scenarios.connections import few_connections
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
@@ -40,6 +40,9 @@ COLUMNS = (
     "slowest response",
 )
 
+WATCHED = {name: 1 if name == "stopped" else 3 for name in watching.FAULTS}
+"""How often each fault is caused while viewers watch; one of them takes a minute."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -50,7 +53,7 @@ class Run:
     repeats: int
 
 
-def plan(direct: Rig, relayed: Rig) -> Sequence[Run]:
+def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
     kinds = [
         Run(kind.fault, partial(outage, direct, kind, one_by_one=True), 3)
         for kind in OUTAGES.values()
@@ -78,6 +81,13 @@ def plan(direct: Rig, relayed: Rig) -> Sequence[Run]:
         Run("conditional updates", partial(races.conditional_updates, direct), 300),
         Run("appends", partial(races.appends, direct), 200),
         Run("bad HTTP", partial(hostile_requests, direct), 40),
+        *(
+            Run(name, partial(watching.watch, watched, watching.FAULTS[name]), repeats)
+            for name, repeats in WATCHED.items()
+        ),
+        Run("nonsense", partial(watching.nonsense, watched), 1),
+        Run("dead viewer", partial(watching.dead_peer, watched), 1),
+        Run("stop with viewers", partial(watching.stop_with_silent_viewers, watched), 3),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),
@@ -94,8 +104,9 @@ def run_all(console: Console) -> list[Result]:
     )
     with ExitStack() as stack:
         direct, relayed = stack.enter_context(rig()), stack.enter_context(rig(relayed=True))
+        watched = stack.enter_context(rig(relayed=True, live=True))
         stack.enter_context(progress)
-        runs = plan(direct, relayed)
+        runs = plan(direct, relayed, watched)
         task = progress.add_task("", total=sum(run.repeats for run in runs))
         results = []
         for run in runs:

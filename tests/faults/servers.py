@@ -399,8 +399,13 @@ def fill_disk(folder: Path) -> Path:
 
 
 @contextmanager
-def rig(*, relayed: bool = False) -> Iterator[Rig]:
-    """Start a Redis server and a service on it, with a relay between them if ``relayed``."""
+def rig(*, relayed: bool = False, live: bool = False) -> Iterator[Rig]:
+    """Start a Redis server and a service on it.
+
+    Args:
+        relayed: whether with a relay between them.
+        live: whether the live process is served too.
+    """
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         redis = RedisServer(folder / "redis")
@@ -411,7 +416,7 @@ def rig(*, relayed: bool = False) -> Iterator[Rig]:
             relay = Relay(folder / "relay.sock", redis.socket)
             relay.start()
             stack.callback(relay.stop)
-        service = Service(folder / "service", relay.url if relay else redis.url)
+        service = Service(folder / "service", relay.url if relay else redis.url, live=live)
         stack.callback(service.stop)
         service.start()
         yield Rig(redis, service, relay)

@@ -63,7 +63,7 @@ class Writer:
 
 
 @contextmanager
-def _writing(api: Api, writers: Sequence[Writer]) -> Iterator[None]:
+def writing(api: Api, writers: Sequence[Writer]) -> Iterator[None]:
     over = threading.Event()
     threads = [threading.Thread(target=one.write, args=(api, over)) for one in writers]
     for thread in threads:
@@ -92,7 +92,7 @@ def _kill_while_writing(
         Writer(number, _CONVERSATIONS[number % len(_CONVERSATIONS)])
         for number in range(writer_count)
     ]
-    with _writing(api, writers):
+    with writing(api, writers):
         for _ in range(repeats):
             time.sleep(random.uniform(*seconds_between))
             kill()
@@ -151,34 +151,46 @@ def kill_redis(
     )
 
 
-def fail_over(rig: Rig, *, repeats: int = 1, writers: int = 6, advance: Advance = ignore) -> Result:
-    """The primary becomes the replica of its own; the service's connections to it stay open.
+@contextmanager
+def successor(rig: Rig) -> Iterator[Callable[[], None]]:
+    """Give Redis a replica; the function that is yielded lets the two change places.
 
-    Its address, which is the relay's, leads new connections to the other server.
+    Their address, which is the relay's, then leads new connections to the other server; those that
+    are open stay where they are.
     """
-    assert rig.relay is not None
-    rig.reset()
-    result = Result("The primary fails over under writers", "`FAILOVER`, behind one address")
+    relay = rig.relay
+    assert relay is not None
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        successor = RedisServer(folder / "successor")
-        stack.callback(successor.close)
-        successor.start()
-        servers = [(one, stack.enter_context(one.client())) for one in (rig.redis, successor)]
+        other = RedisServer(folder / "successor")
+        stack.callback(other.close)
+        other.start()
+        servers = [(one, stack.enter_context(one.client())) for one in (rig.redis, other)]
         ports = free_port(), free_port()
         for (_, client), port in zip(servers, ports, strict=True):
             client.config_set("port", port)
         servers[1][1].replicaof("127.0.0.1", str(ports[0]))
         stack.callback(servers[0][1].replicaof, "NO", "ONE")
-        stack.callback(rig.relay.lead_to, rig.redis.socket)
+        stack.callback(relay.lead_to, rig.redis.socket)
         _wait_for(servers[1][1], role="slave", master_link_status="up")
 
-        def switch() -> None:
-            assert rig.relay is not None
+        def take_over() -> None:
             servers[0][1].execute_command("FAILOVER")  # type: ignore[no-untyped-call]  # redis-py's
             _wait_for(servers[0][1], role="slave", master_link_status="up")
             servers.reverse()
-            rig.relay.lead_to(servers[0][0].socket)
+            relay.lead_to(servers[0][0].socket)
+
+        yield take_over
+
+
+def fail_over(rig: Rig, *, repeats: int = 1, writers: int = 6, advance: Advance = ignore) -> Result:
+    """The primary becomes the replica of its own; the service's connections to it stay open."""
+    rig.reset()
+    result = Result("The primary fails over under writers", "`FAILOVER`, behind one address")
+    with successor(rig) as take_over:
+
+        def switch() -> None:
+            take_over()
             began = time.monotonic()
             noticed, in_a_row = 0.0, 0
             while in_a_row < 16 and noticed < RECOVERY_SECONDS:
