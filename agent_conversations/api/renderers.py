@@ -35,10 +35,14 @@ SHOWN_MESSAGES = 20
 """How many of a conversation's messages its page shows, the newest; a page of several has one."""
 
 
+SHOWN_CHARACTERS = 2000
+"""How many of a text's characters a page shows."""
+
+
 class BrowsableRenderer(BrowsableAPIRenderer):
     """The browsable API: every form is filled in with an example that can be sent as it is.
 
-    That of a PUT has what it would replace. A form that was refused keeps what was typed.
+    That of a PUT or PATCH has what it would replace. A form that was refused keeps what was typed.
     """
 
     template = "agent_conversations/api.html"
@@ -52,7 +56,7 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         shown = 1 if "conversations" in body else SHOWN_MESSAGES
         for conversation in _conversations_in(body):
             del conversation["messages"][:-shown]
-        return json.dumps(body, indent=2, ensure_ascii=False)
+        return json.dumps(_shortened(body), indent=2, ensure_ascii=False)
 
     def get_raw_data_form(self, data: Any, view: Any, method: str, request: Any) -> Any:
         raw_data_form = super().get_raw_data_form(data, view, method, request)
@@ -60,7 +64,10 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         if raw_data_form is None or form is None:
             return None
         refused = view.response.status_code >= 400
-        replaced = None if refused or method != "PUT" else json.loads(JsonRenderer().render(data))
+        replaced = {}
+        if data is not None and not refused and method in ("PUT", "PATCH"):
+            stored = json.loads(JsonRenderer().render(data))
+            replaced = {name: value for name, value in stored.items() if name in form.fields}
         example = json.dumps(replaced or form.example, indent=2, ensure_ascii=False)
         typed = getattr(request, "typed", b"") if refused and request.method == method else b""
         raw_data_form.fields["_content"].initial = typed.decode(errors="replace") or example
@@ -89,6 +96,18 @@ class BrowsableRenderer(BrowsableAPIRenderer):
             if form and form.irreversible
         }
         return context
+
+
+def _shortened(value: Any) -> Any:
+    """Return JSON with the beginnings of its long texts only; each says so at its end."""
+    match value:
+        case str() if len(value) > SHOWN_CHARACTERS:
+            return f"{value[:SHOWN_CHARACTERS]}… (of {len(value):,} characters)"
+        case list():
+            return [_shortened(one) for one in value]
+        case dict():
+            return {name: _shortened(one) for name, one in value.items()}
+    return value
 
 
 def _conversations_in(body: dict[str, Any]) -> list[dict[str, Any]]:

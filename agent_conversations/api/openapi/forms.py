@@ -4,6 +4,7 @@ Apart from ``operations``, which imports drf-spectacular: Django REST Framework 
 and so this module, before drf-spectacular can be imported.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ class Form:
 
     example: dict[str, Any]
     """Fills in the form of the action's body."""
+    fields: Collection[str]
+    """Of that body."""
     irreversible: str
     """A sentence on what cannot be undone; empty where nothing is lost."""
 

@@ -82,8 +82,13 @@ def operation(
         *errors,
     )
 
+    fields = (
+        [field.alias or name for name, field in request.model_fields.items()] if request else []
+    )
+
     def declare(action: Action) -> Action:
-        action.form = Form(next(iter(examples.values()), {}), irreversible)  # type: ignore[attr-defined]  # read by form_of
+        example = next(iter(examples.values()), {})
+        action.form = Form(example, fields, irreversible)  # type: ignore[attr-defined]  # read by form_of
         return extend_schema(
             operation_id=operation_id,
             tags=[tag],

@@ -130,6 +130,28 @@ def test_form_of_a_put_has_what_it_would_replace(browser: ServedClient) -> None:
     assert find_example(read_page(browser, path, 200)) == message
 
 
+def test_form_of_a_patch_has_what_it_would_replace(browser: ServedClient) -> None:
+    own = {"agentId": "a", "metadata": {"title": "Mine", "list": []}}
+    browser.patch(f"{PREFIX}/c-1", own, "application/json", headers={"Accept": "application/json"})
+
+    assert find_example(read_page(browser, f"{PREFIX}/c-1")) == own
+
+
+@pytest.mark.parametrize("path", ["/c-1", "/list", "/c-1/messages"])
+def test_page_shows_the_beginnings_of_long_texts(
+    browser: ServedClient, api: Api, path: str
+) -> None:
+    for _ in range(3):
+        message = {"role": "user", "content": "w" * 900_000, "originalContent": "o" * 100_000}
+        assert api.post("/c-1/message", message).status_code == 201
+
+    page = read_page(browser, PREFIX + path)
+
+    assert "(of 900,000 characters)" in page
+    assert "(of 100,000 characters)" in page
+    assert len(page) < 100_000
+
+
 def test_every_operation_with_a_body_has_such_a_form(browser: ServedClient) -> None:
     schema = browser.get("/openapi.json").json()
     operations = [one for path in schema["paths"].values() for one in path.values()]
