@@ -101,7 +101,7 @@ CORS_ALLOWED_ORIGINS = ENVIRONMENT.cors_allowed_origins
 CORS_ALLOWED_ORIGIN_REGEXES = (
     [] if CORS_ALLOWED_ORIGINS else [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"]
 )
-CORS_URLS_REGEX = r"^/(agent-conversations|health|openapi)"
+CORS_URLS_REGEX = r"^/(agent-conversations|health|openapi|asyncapi)"
 CORS_ALLOW_HEADERS = [
     "accept",
     "authorization",

@@ -49,7 +49,15 @@ def send_everything(client: ServedClient) -> Iterator[bytes]:
         for method, route in routes:
             url = f"{route.replace('c-1', ID)}?sessionId=another"
             yield client.generic(method, url, headers={"Accept": accept}).content
-    for page in ("/", "/docs", "/redoc", "/openapi.yaml", "/health", "/health/ready"):
+    for page in (
+        "/",
+        "/docs",
+        "/redoc",
+        "/openapi.yaml",
+        "/asyncapi.yaml",
+        "/health",
+        "/health/ready",
+    ):
         yield client.get(page).content
 
 

@@ -62,7 +62,15 @@ def test_empty_token_opens_nothing(api: Api, settings: Settings, header: str | N
 
 
 def test_health_schema_and_docs_need_no_token(client: ServedClient) -> None:
-    for path in ("/health/live", "/health/ready", "/openapi.yaml", "/docs", "/redoc", "/"):
+    for path in (
+        "/health/live",
+        "/health/ready",
+        "/openapi.yaml",
+        "/asyncapi.yaml",
+        "/docs",
+        "/redoc",
+        "/",
+    ):
         assert client.get(path).status_code == 200, path
 
 

@@ -28,7 +28,15 @@ def preflight(client: ServedClient, header: str, **headers: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "path", ["/health", "/health/ready", "/health/live", "/openapi.json", "/openapi.yaml"]
+    "path",
+    [
+        "/health",
+        "/health/ready",
+        "/health/live",
+        "/openapi.json",
+        "/openapi.yaml",
+        "/asyncapi.yaml",
+    ],
 )
 @pytest.mark.parametrize("origin", [None, ALLOWED, ANOTHER])
 def test_health_and_schema_vary_by_origin(
@@ -50,7 +58,7 @@ def test_api_response_to_an_origin_varies_by_it(
     assert "origin" in varying_headers(response)
 
 
-@pytest.mark.parametrize("path", ["/health", "/openapi.json", f"{PREFIX}/list"])
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/asyncapi.yaml", f"{PREFIX}/list"])
 def test_allowed_origin_alone_may_read_a_response(client: ServedClient, path: str) -> None:
     allowed = client.get(path, headers={"Origin": ALLOWED})
     another = client.get(path, headers={"Origin": ANOTHER})

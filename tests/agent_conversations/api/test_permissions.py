@@ -69,6 +69,7 @@ def test_flag_is_read_at_each_request(
         "health-ready",
         "openapi-yaml",
         "openapi-json",
+        "asyncapi-yaml",
         "docs",
         "redoc",
         "index",

@@ -48,7 +48,9 @@ def test_refused_method_comes_with_the_allowed_ones(api: Api, method: str, path:
         assert_error(response, "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.yaml", "/docs", "/redoc", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/openapi.json", "/openapi.yaml", "/asyncapi.yaml", "/docs", "/redoc", "/health"]
+)
 @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
 def test_document_refuses_a_method_without_a_server_error(
     real_service: object, client: ServedClient, method: str, path: str
