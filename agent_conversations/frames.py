@@ -1,13 +1,18 @@
 """The frames that a viewer receives, each a JSON object in a text frame."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field
+
+from agent_conversations.envelope import ERROR_RESPONSES
+from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.types import (
     AgentConversation,
     AgentConversationWithoutMessages,
     AgentMessage,
 )
+from sessions_store.errors import CorruptRecordError, StoreUnavailableError
 from sessions_store.wire.fields import ConversationId
 from sessions_store.wire.model import Encoded, WireModel
 
@@ -78,13 +83,18 @@ class ChangedFrame(WireModel):
     revision: str
 
 
+def _list_codes(schema: dict[str, Any]) -> None:
+    told = (ConversationNotFoundError, CorruptRecordError, StoreUnavailableError)
+    schema["enum"] = sorted(ERROR_RESPONSES[error].code for error in told)
+
+
 class ErrorFrame(WireModel):
     """Why there is nothing to see at the moment; the socket stays open."""
 
     type: Literal["error"] = "error"
     conversation_id: ConversationId
     error: str
-    code: str
+    code: str = Field(json_schema_extra=_list_codes)
 
 
 FRAMES: Sequence[type[WireModel]] = (

@@ -191,7 +191,11 @@ export interface Frames {
     conversation: Omit<AgentConversation, "messages">;
     revision: string;
   };
-  error: { conversationId: string; error: string; code: string };
+  error: {
+    conversationId: string;
+    error: string;
+    code: "conversation_not_found" | "corrupt_record" | "store_unavailable";
+  };
 }
 
 interface WithConversation {

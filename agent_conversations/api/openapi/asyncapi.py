@@ -74,12 +74,16 @@ def document() -> Json:
         "channels": {
             "conversation": {
                 "address": f"{API_PREFIX}/ws",
+                "description": "With `mode=delta` there is one snapshot, and then only what "
+                "changed. Who comes back with `after` and `revision`, the number of messages and "
+                "the revision that it has, gets what is missing, or a snapshot where that is more "
+                "than messages at the end.",
                 "servers": [{"$ref": "#/servers/live"}],
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
                 "bindings": {
                     "ws": {
                         "method": "GET",
-                        "query": ViewerQuery.model_json_schema(schema_generator=QuerySchema),
+                        "query": _query(),
                     }
                 },
             }
@@ -107,6 +111,14 @@ def document() -> Json:
             },
         },
     }
+
+
+def _query() -> Json:
+    """Return the schema of the query, in which ``id`` may stand for ``conversationId``."""
+    schema = ViewerQuery.model_json_schema(schema_generator=QuerySchema)
+    schema["properties"]["id"] = schema["properties"]["conversationId"]
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["id"]}]
+    return schema
 
 
 def _message(frame: type[WireModel]) -> Json:

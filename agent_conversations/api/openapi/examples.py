@@ -4,7 +4,12 @@ from typing import Any
 
 from rest_framework.exceptions import UnsupportedMediaType
 
-from agent_conversations.errors import ConversationExistsError, ConversationFullError
+from agent_conversations.envelope import ERROR_RESPONSES
+from agent_conversations.errors import (
+    ConversationExistsError,
+    ConversationFullError,
+    ConversationNotFoundError,
+)
 from agent_conversations.store.repository import DEFAULT_MAX_MESSAGES
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, StoreUnavailableError
 
@@ -70,8 +75,8 @@ FRAMES: dict[str, dict[str, Any]] = {
     },
     "error": {
         "conversationId": EXAMPLE_ID,
-        "error": "There is no such agent conversation.",
-        "code": "conversation_not_found",
+        "error": str(ConversationNotFoundError()),
+        "code": ERROR_RESPONSES[ConversationNotFoundError].code,
     },
 }
 """What is sent over the live socket, by its ``type``."""

@@ -18,6 +18,7 @@ from agent_conversations.store.keys import (
     record_keys,
 )
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
+from tests.agent_conversations.live.document import DOCUMENT
 from tests.agent_conversations.live.viewers import Loop, Viewer
 
 Watch = Callable[..., Viewer]
@@ -281,7 +282,8 @@ def refused(port: int, query: str = "?conversationId=c-1", **headers: str) -> tu
     assert response.headers["Content-Type"] == "application/json"
     body = json.loads(response.read())
     connection.close()
-    return response.status, body.get("code", body)
+    assert f"{response.status} `{body['code']}`" in DOCUMENT["info"]["description"]
+    return response.status, body["code"]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """``asyncapi.yaml``: it is what the live socket sends."""
 
 import json
+from collections.abc import Iterator
 
 import jsonschema_rs
 import pytest
 import yaml
 
 from agent_conversations.api.openapi.asyncapi import document, to_yaml
+from agent_conversations.envelope import envelope
+from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.frames import FRAMES, type_of
 from config.environment import PROJECT_DIR
 from sessions_store.wire.model import WireModel
@@ -49,6 +52,49 @@ def test_example_is_of_its_frame(frame: type[WireModel]) -> None:
     validate(example["payload"])
     fields = {field.alias for field in frame.model_fields.values()}
     assert set(example["payload"]) == fields
+
+
+def test_example_of_an_error_is_what_is_sent() -> None:
+    (example,) = DOCUMENT["components"]["messages"]["ErrorFrame"]["examples"]
+    error = envelope(ConversationNotFoundError())
+
+    assert example["payload"]["error"] == error.error
+    assert example["payload"]["code"] == error.code
+
+
+def test_query_may_name_the_conversation_by_id() -> None:
+    (channel,) = DOCUMENT["channels"].values()
+    query = jsonschema_rs.validator_for(channel["bindings"]["ws"]["query"])
+
+    assert query.is_valid({"id": "c-1", "mode": "delta"})
+    assert query.is_valid({"conversationId": "c-1", "after": 2, "revision": "r-1"})
+    assert not query.is_valid({"mode": "delta"})
+
+
+def find_references(part: object) -> Iterator[str]:
+    """Yield every reference in a part of the document."""
+    if isinstance(part, dict):
+        yield from (value for name, value in part.items() if name == "$ref")
+        part = [*part.values()]
+    if isinstance(part, list):
+        for one in part:
+            yield from find_references(one)
+
+
+def test_every_reference_leads_to_something() -> None:
+    references = {*find_references(DOCUMENT)}
+
+    assert len(references) > len(FRAMES)
+    for reference in references:
+        part = DOCUMENT
+        for name in reference.removeprefix("#/").split("/"):
+            part = part[name]
+
+
+def test_lock_file_names_no_registry() -> None:
+    lock = json.loads((PROJECT_DIR / "tests" / "typescript" / "package-lock.json").read_text())
+
+    assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
 
 
 def test_conversations_have_one_schema_in_both_documents() -> None:
