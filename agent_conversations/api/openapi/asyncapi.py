@@ -57,7 +57,9 @@ def document() -> Json:
             "version": settings.SPECTACULAR_SETTINGS["VERSION"],
             "description": "A WebSocket on which a conversation is followed. What a client sends "
             "is ignored. A connection that is refused gets an HTTP response in the envelope of "
-            f"errors: {refusals}.",
+            f"errors: {refusals}. The server closes with 1000 once the conversation is deleted, "
+            "with 1001 when it stops, with 1009 after too long a frame of a client, and with 1013 "
+            "where a client does not read.",
         },
         "defaultContentType": "application/json",
         "servers": {

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 import jsonschema_rs
 import pytest
 import yaml
+from websockets.frames import CloseCode
 
 from agent_conversations.api.openapi.asyncapi import document, to_yaml
 from agent_conversations.envelope import envelope
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.frames import FRAMES, type_of
+from agent_conversations.live.viewer import NORMAL_CLOSURE, TRY_AGAIN_LATER
 from config.environment import PROJECT_DIR
 from sessions_store.wire.model import WireModel
 from tests.agent_conversations.live.document import DOCUMENT, validate
 from tests.conftest import ServedClient
 
-SPECIFICATION = PROJECT_DIR / "tests/typescript/node_modules/@asyncapi/specs/schemas/3.0.0.json"
+NODE_MODULES = PROJECT_DIR / "tests/typescript/node_modules"
+SPECIFICATION = NODE_MODULES / "@asyncapi/specs/schemas/3.0.0.json"
 
 
 def test_committed_document_is_fresh_and_served(client: ServedClient) -> None:
@@ -27,7 +30,7 @@ def test_committed_document_is_fresh_and_served(client: ServedClient) -> None:
     assert served.headers["Content-Type"] == "application/yaml"
 
 
-@pytest.mark.skipif(not SPECIFICATION.exists(), reason="make types brings the specification")
+@pytest.mark.skipif(not NODE_MODULES.exists(), reason="make types brings the specification")
 def test_document_is_valid_asyncapi() -> None:
     specification = jsonschema_rs.validator_for(json.loads(SPECIFICATION.read_text()))
 
@@ -109,3 +112,10 @@ def test_frame_with_an_unknown_reason_is_refused() -> None:
 
     with pytest.raises(jsonschema_rs.ValidationError):
         validate({**example["payload"], "reason": "because"})
+
+
+def test_description_has_every_code_of_closing() -> None:
+    codes = [NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.MESSAGE_TOO_BIG, TRY_AGAIN_LATER]
+
+    for code in codes:
+        assert f" {code:d} " in DOCUMENT["info"]["description"]
