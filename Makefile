@@ -51,7 +51,7 @@ format: $(VENV)/dev.stamp  ## lay the code out, and mend what ruff can mend
 
 openapi: $(VENV)/run.stamp  ## write openapi.yaml and asyncapi.yaml anew
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file openapi.yaml
-	$(BIN)/python manage.py asyncapi > asyncapi.yaml
+	$(BIN)/python manage.py asyncapi > $(VENV)/asyncapi.yaml && cp $(VENV)/asyncapi.yaml asyncapi.yaml
 
 architecture: $(VENV)/dev.stamp  ## draw the picture of docs/architecture.md from the imports
 	$(BIN)/python -m tests.architecture
