@@ -88,15 +88,22 @@ def running(command: list[str], folder: Path, port: int) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
+    found: list[object] = []
+
     def is_up() -> bool:
         assert process.poll() is None, (folder / "log").read_text()
+        found.clear()
         try:
-            return send(port, "GET", "/list")[0] == 200 and send(port, "GET", "/ws")[0] == 426
-        except (OSError, ValueError):  # not the service's: the proxy, or a process, is not up yet
-            return False
+            found.extend(send(port, "GET", path)[0] for path in ("/list", "/ws"))
+        except (OSError, ValueError) as error:  # the proxy, or a process, is not up yet
+            found.append(repr(error))
+        return found == [200, 426]
 
     try:
-        wait_until(is_up, "the proxy does not respond")
+        try:
+            wait_until(is_up)
+        except AssertionError:
+            pytest.fail(f"{found}\n{(folder / 'log').read_text()}")
         yield
     finally:
         process.terminate()

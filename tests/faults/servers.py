@@ -1,6 +1,7 @@
 """Real server processes, and how to hurt them: Redis, and the service itself."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -34,10 +35,12 @@ _FIRST_COMMANDS = ("hmget", "zcard", "get", "set", "del", "exists")
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port on which nothing listens, and which no outgoing connection will be given."""
+    while True:
+        port = secrets.choice(range(20_000, 30_000))  # Linux gives out those from 32,768 on
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RedisServer:
@@ -221,6 +224,7 @@ class Service:
     ) -> None:
         self.port = free_port()
         self.live_port = free_port()
+        self._has_live = live
         self._arguments = () if live else ("--only", "rest")
         self.api = Api(self.port)
         self._folder = folder
@@ -234,7 +238,7 @@ class Service:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it responds. To be called from the main thread."""
+        """Start it and wait until all of it responds. To be called from the main thread."""
         self._folder.mkdir(parents=True, exist_ok=True)
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -260,8 +264,9 @@ class Service:
                 preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509  # one system call
             )
         deadline = time.monotonic() + START_SECONDS
+        ports = [self.port, self.live_port] if self._has_live else [self.port]
         while self._process.poll() is None and time.monotonic() < deadline:
-            if self.api.send("GET", "/health/live").status == 200:
+            if all(Api(port).send("GET", "/health/live").status == 200 for port in ports):
                 return
             time.sleep(0.02)
         log_text = (self._folder / "service.log").read_text("utf-8", "replace")
