@@ -10,6 +10,7 @@ from agent_conversations.errors import (
     ConversationFullError,
     ConversationNotFoundError,
     FeatureDisabledError,
+    InvalidSignatureError,
     MessageConflictError,
     MessageNotFoundError,
     OriginNotAllowedError,
@@ -47,6 +48,7 @@ INTERNAL = ErrorResponse(500, "internal_error", "Something went wrong on the ser
 ERROR_RESPONSES: dict[type[Exception], ErrorResponse] = {
     InvalidRequestError: ErrorResponse(400, "invalid_request"),
     TokenRequiredError: ErrorResponse(401, "not_authenticated"),
+    InvalidSignatureError: ErrorResponse(401, "invalid_signature"),
     OriginNotAllowedError: ErrorResponse(403, "origin_not_allowed"),
     ConversationNotFoundError: ErrorResponse(404, "conversation_not_found"),
     MessageNotFoundError: ErrorResponse(404, "message_not_found"),

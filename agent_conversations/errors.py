@@ -68,6 +68,13 @@ class TokenRequiredError(AccessError):
         super().__init__("Send a valid token: Authorization: Bearer <token>.")
 
 
+class InvalidSignatureError(AccessError):
+    """A webhook that none of the secrets has signed, or not at this time."""
+
+    def __init__(self) -> None:
+        super().__init__("The ElevenLabs-Signature is missing, wrong, or of another time.")
+
+
 class OriginNotAllowedError(AccessError):
     """Another site's page made a browser send a write, or open a WebSocket."""
 

@@ -7,6 +7,7 @@ from django_redis import get_redis_connection
 
 from agent_conversations.store.keys import READINESS_KEYS
 from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.webhooks import RefusedDeliveries, WebhookReceiver
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import ServerProblem, SharedCheck, check_server
@@ -30,6 +31,16 @@ def conversations() -> ConversationRepository:
         retention_seconds=settings.CONVERSATION_RETENTION_SECONDS or None,
         max_messages=settings.CONVERSATION_MAX_MESSAGES,
         max_bytes=settings.CONVERSATION_MAX_BYTES,
+    )
+
+
+@cache
+def webhooks() -> WebhookReceiver:
+    return WebhookReceiver(
+        conversations(),
+        sessions(),
+        secrets=settings.ELEVENLABS_WEBHOOK_SECRETS,
+        refused=RefusedDeliveries(settings.REFUSED_WEBHOOKS_DIR),
     )
 
 

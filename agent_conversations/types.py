@@ -7,6 +7,7 @@ record, in ``store/records.py``.
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     StrictBool,
@@ -24,6 +25,7 @@ from sessions_store.wire.fields import (
     Seconds,
     Text,
     Timestamp,
+    as_bounded_object,
 )
 from sessions_store.wire.model import STORED, Encoded, WireModel
 
@@ -31,12 +33,29 @@ Role = Literal["user", "assistant", "system", "tool"]
 Source = Literal["voice", "text", "user_input", "agent_response", "tool_output", "system_event"]
 Status = Literal["pending", "completed", "failed"]
 RoleInRequest = Literal["user", "assistant", "system", "tool", "agent"]
+WebhookOutcome = Literal["stored", "repeated", "ignored"]
 SortBy = Literal["createdAt", "lastAccessedAt", "messageCount"]
 SortOrder = Literal["asc", "desc"]
 
 
 CONTENT_RULE = "must not be empty, except for the roles tool and assistant"
 MAX_MESSAGES_AT_ONCE = 100
+
+OUTCOME = "elevenlabs"
+"""The key, in a conversation's metadata, of what ElevenLabs says of its last call."""
+MAX_OUTCOME_BYTES = 256 * 1024
+
+
+def _as_metadata(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Return metadata within their limits; the outcome, sent back as it was read, has its own."""
+    if isinstance(value.get(OUTCOME), dict):
+        as_bounded_object({key: own for key, own in value.items() if key != OUTCOME}, info)
+        as_bounded_object(value[OUTCOME], info, MAX_OUTCOME_BYTES)
+        return value
+    return as_bounded_object(value, info)
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_as_metadata)]
 
 # --- Messages and conversations -------------------------------------------------------------------
 
@@ -92,7 +111,7 @@ class _FieldsOfClients(WireModel):
 
     agent_id: Identifier | None = None
     user_id: Identifier | None = None
-    metadata: BoundedObject | None = None
+    metadata: Metadata | None = None
 
 
 class AgentConversationWithoutMessages(_FieldsOfClients):
@@ -322,6 +341,13 @@ class AgentMessagesAdded(_Written):
 
     message_count: int
     messages: list[AgentMessageResult]
+
+
+class WebhookTaken(WireModel):
+    """``ignored``: of no use here; ``repeated``: it was stored before."""
+
+    success: Literal[True] = True
+    outcome: WebhookOutcome
 
 
 class AgentMessagePage(WireModel):

@@ -272,6 +272,12 @@ class Environment(BaseSettings):
         description="`name:token,…`; a request needs `Authorization: Bearer <token>`, or the token "
         "as the password of a browser's login; unset: open",
     )
+    elevenlabs_webhook_secrets: Annotated[list[str], BeforeValidator(_entries)] = Field(
+        default=[],
+        repr=False,
+        description="of the webhook at ElevenLabs, several while one replaces another; unset: "
+        "`/webhooks/elevenlabs` is not there",
+    )
     allow_anonymous: bool = Field(
         default=False, description="whether an open service may listen on any address"
     )

@@ -25,6 +25,8 @@ PORT = ENVIRONMENT.port
 LIVE_PORT = ENVIRONMENT.port_of_live
 LIVE_URL = ENVIRONMENT.live_url
 API_TOKENS = ENVIRONMENT.token_holders()
+ELEVENLABS_WEBHOOK_SECRETS = ENVIRONMENT.elevenlabs_webhook_secrets
+REFUSED_WEBHOOKS_DIR = ENVIRONMENT.data_dir / "refused_webhooks"
 SESSION_RATE = ENVIRONMENT.session_rate
 SESSION_ENCRYPTION_KEYS = ENVIRONMENT.session_encryption_keys
 CONVERSATION_RETENTION_SECONDS = ENVIRONMENT.conversation_retention_seconds
@@ -169,6 +171,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "conversations", "description": "What a user and a voice agent said."},
         {"name": "sessions", "description": "The live connection of a conversation, ten minutes."},
+        {"name": "webhooks", "description": "What ElevenLabs sends when a call is over."},
         {"name": "health", "description": "For load balancers; never behind the feature flag."},
     ],
 }

@@ -13,6 +13,7 @@ from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.views.health import HealthView, LiveView, ReadyView
 from agent_conversations.api.views.live import AsyncApiView
 from agent_conversations.api.views.pages import IndexView, WatchListView, WatchView
+from agent_conversations.api.views.webhooks import WebhookView
 
 _document = {"content_negotiation_class": FirstRenderer}
 
@@ -30,6 +31,7 @@ urlpatterns = [
         name="docs",
     ),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi-json", **_document), name="redoc"),
+    path("webhooks/elevenlabs", WebhookView.as_view(), name="webhook"),
     path("watch", WatchListView.as_view(), name="watch-list"),
     path("watch/<conversation_id>", WatchView.as_view(), name="watch"),
     path("", IndexView.as_view(), name="index"),

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 
-from agent_conversations.api.media_types import NO_LENGTH, plain_type
+from agent_conversations.api.media_types import MAX_WEBHOOK_BYTES, NO_LENGTH, plain_type
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -33,8 +33,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if not environ.get("CONTENT_LENGTH"):
         # Django takes a body without a Content-Length for an empty one.
         if "HTTP_TRANSFER_ENCODING" in environ:
-            # One byte more than is allowed: whatever comes, up to that, is read.
-            environ["CONTENT_LENGTH"] = str(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+            # One byte more than any path allows: whatever comes, up to its own limit, is read.
+            environ["CONTENT_LENGTH"] = str(MAX_WEBHOOK_BYTES + 1)
         elif content_type and environ["SERVER_PROTOCOL"] != "HTTP/1.1":
             environ["CONTENT_TYPE"] = NO_LENGTH
     prefix = environ.get("HTTP_X_FORWARDED_PREFIX", "").rstrip("/")

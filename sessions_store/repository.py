@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
-from sessions_store.keys import SESSION_PREFIX, session_key
-from sessions_store.redis.client import StoreClient
+from sessions_store.keys import SESSION_PREFIX, alias_key, session_key
+from sessions_store.redis.client import Command, StoreClient
 from sessions_store.types import DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS, AgentSession
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
@@ -21,6 +21,8 @@ from sessions_store.wire.fields import check_conversation_id
 from sessions_store.wire.model import SCHEMA_VERSION
 
 _PACKAGE = "sessions_store"
+ALIAS_SECONDS = 24 * 3600
+"""How long the conversation of a session's id is known: ElevenLabs tells of a call afterwards."""
 
 
 class SessionRepository:
@@ -68,9 +70,23 @@ class SessionRepository:
         key = session_key(check_conversation_id(conversation_id))
         record = {"conversationId": conversation_id, **stored.to_wire()}
         value = json_codec.encode(self._cipher.seal(record))
-        # Repeatable: sets the same value again.
-        self._store.call(lambda redis: redis.set(key, value, ex=ttl_seconds), repeatable=True)
+        commands: list[Command] = [("SET", key, value, "EX", ttl_seconds)]
+        if session.session_id and session.session_id != conversation_id:
+            commands += _alias(session.session_id, conversation_id)
+        self._store.set_many(commands)
         return stored
+
+    def find_conversation_id(self, session_id: str) -> str | None:
+        """Return the conversation whose session had this id in the last ``ALIAS_SECONDS``.
+
+        The session itself may be over.
+        """
+        found = self._store.get(alias_key(session_id))
+        return None if found is None else found.decode()
+
+    def set_conversation_id(self, session_id: str, conversation_id: str) -> None:
+        """Have ``find_conversation_id`` return the conversation."""
+        self._store.set_many(_alias(session_id, conversation_id))
 
     def get(self, conversation_id: str) -> AgentSession | None:
         """Return the session, with ``expires_in_seconds``; ``None`` if there is none (any more).
@@ -167,3 +183,7 @@ def _check_ttl(ttl_seconds: int) -> None:
 
 def _is_newer(version: object) -> bool:
     return isinstance(version, int) and version > SCHEMA_VERSION
+
+
+def _alias(session_id: str, conversation_id: str) -> list[Command]:
+    return [("SET", alias_key(session_id), conversation_id, "EX", ALIAS_SECONDS)]

@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.response import Response
 
-from agent_conversations.api.media_types import MAX_HEADER_CHARACTERS
+from agent_conversations.api.media_types import MAX_HEADER_CHARACTERS, MAX_WEBHOOK_BYTES
 from agent_conversations.envelope import (
     ERROR_RESPONSES,
     INTERNAL,
@@ -38,6 +38,10 @@ class RequestTooLargeError(Exception):
     """The body is over 1 MiB."""
 
 
+class WebhookTooLargeError(Exception):
+    """The body is over ``MAX_WEBHOOK_BYTES``."""
+
+
 _TOO_LARGE = ErrorResponse(413, "request_too_large", "The body must not be larger than 1 MiB.")
 _NO_TOKEN = ErrorResponse(401, "not_authenticated", str(TokenRequiredError()))
 
@@ -45,6 +49,11 @@ ERROR_RESPONSES.update(
     {
         RequestTooLargeError: _TOO_LARGE,
         RequestDataTooBig: _TOO_LARGE,
+        WebhookTooLargeError: ErrorResponse(
+            413,
+            "request_too_large",
+            f"A webhook must not be larger than {MAX_WEBHOOK_BYTES // 1024**2} MiB.",
+        ),
         TooManyFieldsSent: ErrorResponse(
             400, "invalid_request", "The query has too many parameters."
         ),

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 MAX_HEADER_CHARACTERS = 4096
 """Of Content-Type, Accept, Origin and Host each; the server bounds a request's headers together."""
+MAX_WEBHOOK_BYTES = 32 * 1024 * 1024
+"""Of a call's transcript; a request of the API has DATA_UPLOAD_MAX_MEMORY_SIZE."""
 NO_TYPE = ""
 TOO_LONG = "too long"
 UNREADABLE = "unreadable"

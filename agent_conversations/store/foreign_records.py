@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from agent_conversations.store.legacy import EARLIEST, without_lone_surrogates
+from agent_conversations.store.legacy import EARLIEST
 from agent_conversations.types import Role, Source, Status
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
@@ -35,7 +35,7 @@ def mend(conversation_id: str, raw: bytes) -> tuple[bytes, list[Change]]:
         return CorruptRecordError("conversation", conversation_id, reason)
 
     try:
-        record = json_codec.decode(without_lone_surrogates(raw))
+        record = json_codec.decode(json_codec.without_lone_surrogates(raw))
     except ValueError:
         raise unreadable("is not JSON") from None
     if not isinstance(record, dict) or not isinstance(record.get("messages"), list):

@@ -1,7 +1,5 @@
 """Legacy records: conversations that an older writer kept as one JSON string, messages included."""
 
-import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +39,7 @@ def convert(conversation_id: str, raw: bytes) -> ConvertedConversation:
         CorruptRecordError: not JSON, or not such a conversation.
     """
     try:
-        return _convert(conversation_id, json_codec.decode(without_lone_surrogates(raw)))
+        return _convert(conversation_id, json_codec.decode(json_codec.without_lone_surrogates(raw)))
     except (ValueError, KeyError, TypeError):
         raise CorruptRecordError("conversation", conversation_id) from None
 
@@ -56,16 +54,6 @@ def owners(conversation_id: str, raw: bytes) -> Owners:
 
 EARLIEST = iso_from_ms(0)
 """A record's times are counted from 1970. Older ones are no times, but what stands for none."""
-
-_surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-def without_lone_surrogates(raw: bytes) -> bytes:
-    """Return JSON in which each half of a surrogate pair, escaped as such, is U+FFFD."""
-    if not _surrogate.search(raw):
-        return raw
-    text = json.dumps(json.loads(raw), ensure_ascii=False)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _convert(conversation_id: str, record: Any) -> ConvertedConversation:

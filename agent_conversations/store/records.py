@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self, get_type_hints
 
+from agent_conversations.errors import MessageConflictError
 from agent_conversations.types import AgentMessage
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError
 from sessions_store.redis.script import Argument
@@ -114,6 +115,9 @@ class StoredConversation:
     """Of the ``Idempotency-Key`` that it was created under."""
     message_bytes: Annotated[int | None, Stored("messageBytes", int)] = None
     """Of all messages that this service appended."""
+    transcripts: Annotated[str | None, Stored("transcripts", bytes.decode)] = None
+    """The ElevenLabs calls whose transcripts are in it: ``<call>=<event_timestamp>``, with spaces
+    between them."""
     agent_id: Annotated[str | None, text_field("agentId")] = None
     user_id: Annotated[str | None, text_field("userId")] = None
     metadata_json: Annotated[bytes | None, object_field("metadata")] = None
@@ -327,3 +331,13 @@ def decode_message(conversation_id: str, raw: bytes) -> AgentMessage:
     if message.timestamp is None or message.message_id is None:
         raise CorruptRecordError("conversation", conversation_id)
     return message
+
+
+def check_repetition(conversation_id: str, given: bytes, stored: bytes) -> None:
+    """Raise ``MessageConflictError`` unless both are the same message but for the timestamp."""
+    if given == stored:
+        return
+    one, other = (decode_message(conversation_id, raw).to_wire() for raw in (given, stored))
+    other["timestamp"] = one["timestamp"]
+    if json_codec.canonical(one) != json_codec.canonical(other):
+        raise MessageConflictError

@@ -9,7 +9,7 @@ It needs only a Redis client::
 import hashlib
 import itertools
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,8 @@ from agent_conversations.store.results import (
     StoredMessage,
 )
 from agent_conversations.store.scripts import BYTES_AT_ONCE, ConversationScripts, LegacyRecordError
+from agent_conversations.store.transcripts import TranscriptStore, timestamps
+from agent_conversations.transcripts import Transcript, call_of
 from agent_conversations.types import (
     AgentMessage,
     ConversationChanges,
@@ -93,6 +95,9 @@ class ConversationRepository:
         self._claim = store.script("agent_conversations.store", "claim_id", repeatable=True)
         self._scripts = ConversationScripts(
             store, retention_ms=retention_ms, index_keys=self._index.script_keys
+        )
+        self._transcripts = TranscriptStore(
+            self._scripts, self._index, self._reader, **self._limits
         )
 
     # --- One conversation -------------------------------------------------------------------------
@@ -218,20 +223,23 @@ class ConversationRepository:
             message_id = handle or _new_id("msg", now)
             message_json = json_codec.encode(_complete(message, message_id, now))
             first = given.setdefault(message_id, message_json)
-            _check_repetition(conversation_id, message_json, first)
+            records.check_repetition(conversation_id, message_json, first)
             is_first.append((message_id, first is message_json))
         ids = list(given)
         for _ in range(MOST_ATTEMPTS):
-            status, *scores, stored_revision, known = self._scripts.run(
+            status, *reply = self._scripts.run(
                 "append_messages",
                 conversation_id,
                 new_revision=revision,
                 given=list(itertools.chain.from_iterable(given.items())),
                 **self._limits,
             )
+            if status == b"transcribed":
+                return self._append_late(conversation_id, given, is_first)
+            *scores, stored_revision, known = reply
             stored = {ids[number]: raw for number, raw in zip(known[::2], known[1::2], strict=True)}
             for message_id, message_json in stored.items():
-                _check_repetition(conversation_id, given[message_id], message_json)
+                self._check_stored(conversation_id, message_id, given[message_id], message_json)
             if status != b"different":
                 break
             given |= stored
@@ -249,6 +257,36 @@ class ConversationRepository:
             for message_id, first in is_first
         ]
 
+    def _append_late(
+        self, conversation_id: str, given: Mapping[str, bytes], is_first: Sequence[tuple[str, bool]]
+    ) -> Sequence[Appended]:
+        late = self._transcripts.append_late(conversation_id, given)
+        return [
+            Appended(
+                _id_of(conversation_id, late.repeated[message_id])
+                if message_id in late.repeated
+                else message_id,
+                late.scores.message_count,
+                not (first and message_id in late.appended),
+            )
+            for message_id, first in is_first
+        ]
+
+    def _check_stored(
+        self, conversation_id: str, message_id: str, given: bytes, stored: bytes
+    ) -> None:
+        """Raise ``MessageConflictError`` for other content, unless a transcript corrected it."""
+        try:
+            records.check_repetition(conversation_id, given, stored)
+        except MessageConflictError:
+            if not self._has_transcript(conversation_id, call_of(message_id)):
+                raise
+
+    def _has_transcript(self, conversation_id: str, call_id: str | None) -> bool:
+        command = "HGET", keys.conversation_key(conversation_id), "transcripts"
+        (stored,) = self._store.read_many([command]) if call_id else [None]
+        return stored is not None and call_id in timestamps(stored.decode())
+
     def put_message(
         self,
         conversation_id: str,
@@ -260,25 +298,53 @@ class ConversationRepository:
         """Replace the message with ``message_id`` in its place, or append ``message``.
 
         A missing ``timestamp`` stays what it was; otherwise what is missing is filled in as by
-        ``append_message``.
+        ``append_message``. A turn of a call whose transcript is there stays as it is, unless
+        ``if_tag`` allows to replace it.
 
         Raises:
             PreconditionFailedError: there is no message with one of the tags ``if_tag``.
             ConversationFullError: the conversation would have more than its most messages, or
                 bytes.
         """
-        status, *scores, message_json = self._scripts.run(
+        given = json_codec.encode(_complete(message, message_id, now_ms()))
+        status, *reply = self._scripts.run(
             "put_message",
             conversation_id,
             new_revision=new_revision(),
             message_id=message_id,
-            message_json=json_codec.encode(_complete(message, message_id, now_ms())),
+            message_json=given,
             own_timestamp=message.timestamp or "",
             allowed="" if if_tag is None else _allowed(if_tag),
             **self._limits,
         )
+        if status == b"transcribed":
+            late = self._transcripts.append_late(conversation_id, {message_id: given})
+            stored = late.repeated.get(message_id)
+            return PutMessage(
+                conversation_id,
+                stored or given,
+                appended=stored is None,
+                replayed=stored is not None,
+            )
+        *scores, message_json = reply
         self._index.update(conversation_id, _scores(*scores))
-        return PutMessage(conversation_id, message_json, appended=status == b"appended")
+        return PutMessage(
+            conversation_id,
+            message_json,
+            appended=status == b"appended",
+            replayed=status == b"repeated",
+        )
+
+    def merge_transcript(self, conversation_id: str, transcript: Transcript) -> bool:
+        """Make one account of a call out of its transcript and of what was recorded live.
+
+        All of it in one step: the turns that were not recorded are appended, those that were are
+        corrected, and ``metadata.elevenlabs`` is the call's outcome.
+
+        Returns:
+            Whether it was written; not where this transcript, or a later one, was before.
+        """
+        return self._transcripts.merge(conversation_id, transcript)
 
     def get_message(self, conversation_id: str, message_id: str) -> StoredMessage:
         """Return a message; reading it sets the conversation's ``last_accessed_at`` to now.
@@ -357,6 +423,10 @@ class ConversationRepository:
         )
         found = dict(zip(positions, single, strict=True))
         return ConversationPart(conversation, first, found)
+
+    def exists(self, conversation_id: str) -> bool:
+        """Return whether there is such a conversation; no access."""
+        return self._store.exist([keys.conversation_key(conversation_id)])[0]
 
     def find_revisions(self, conversation_ids: Sequence[str]) -> list[str | None]:
         """Return the revision of each record, ``None`` where there is none; no access."""
@@ -548,6 +618,10 @@ def _new_id(prefix: str, now: int) -> str:
     return f"{prefix}-{now}-{secrets.token_hex(8)}"
 
 
+def _id_of(conversation_id: str, message_json: bytes) -> str:
+    return str(records.decode_message(conversation_id, message_json).message_id)
+
+
 def _complete(message: AgentMessage, message_id: str, now: int) -> dict[str, Any]:
     """Return a message as it is stored: with all that a request may leave out.
 
@@ -561,16 +635,6 @@ def _complete(message: AgentMessage, message_id: str, now: int) -> dict[str, Any
         "messageId": message_id,
         **message.to_wire(),
     }
-
-
-def _check_repetition(conversation_id: str, given: bytes, stored: bytes) -> None:
-    """Raise ``MessageConflictError`` unless both are the same message but for the timestamp."""
-    if given == stored:
-        return
-    one, other = (records.decode_message(conversation_id, raw).to_wire() for raw in (given, stored))
-    other["timestamp"] = one["timestamp"]
-    if json_codec.canonical(one) != json_codec.canonical(other):
-        raise MessageConflictError
 
 
 def _scores(created_at_ms: bytes, last_accessed_at_ms: bytes, message_count: int) -> Scores:

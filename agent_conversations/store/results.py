@@ -44,9 +44,10 @@ class StoredMessage:
 
 @dataclass(frozen=True)
 class PutMessage(StoredMessage):
-    """``appended``: no message had the id."""
+    """``appended``: no message had the id. ``replayed``: the one that is stored stays as it is."""
 
     appended: bool
+    replayed: bool = False
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,13 @@ class StoreClient:
 
         return self.call(read, repeatable=True) if commands else []
 
+    def set_many(self, commands: Sequence[Command]) -> None:
+        """Send commands that set the same when they are sent again, in one round trip.
+
+        Each is a step by itself; the keys need not be on one server.
+        """
+        self.call(lambda client: _execute(client, commands), repeatable=True)
+
     def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
         """Return the replies to commands that are run as one transaction, in one round trip."""
         return self.call(

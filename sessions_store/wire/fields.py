@@ -59,11 +59,14 @@ def _as_timestamp(value: str) -> str:
         ) from None
 
 
-def _as_bounded_object(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+def as_bounded_object(
+    value: dict[str, Any], info: ValidationInfo, max_bytes: int = MAX_OBJECT_BYTES
+) -> dict[str, Any]:
+    """Return an object of a request that is within its limits; one that is stored has none."""
     if info.context is STORED:
         return value
     try:
-        excess = json_codec.excess(value, MAX_OBJECT_BYTES, MAX_OBJECT_DEPTH)
+        excess = json_codec.excess(value, max_bytes, MAX_OBJECT_DEPTH)
     except json_codec.InvalidJsonError as error:
         raise PydanticCustomError("json", "cannot be JSON: {why}", {"why": str(error)}) from None
     if excess:
@@ -93,7 +96,7 @@ Timestamp = Annotated[StoredTimestamp, AfterValidator(_as_timestamp)]
 Text = Annotated[str, StringConstraints(min_length=0), WithJsonSchema({"type": "string"})]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 UrlText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)]
-BoundedObject = Annotated[dict[str, Any], AfterValidator(_as_bounded_object)]
+BoundedObject = Annotated[dict[str, Any], AfterValidator(as_bounded_object)]
 """A client's own object, within ``MAX_OBJECT_BYTES`` as JSON and ``MAX_OBJECT_DEPTH`` levels; its
 keys are never changed."""
 

@@ -17,6 +17,7 @@ Numbers with a fraction or an exponent are IEEE 754 doubles, as in every JavaScr
 import itertools
 import json
 import math
+import re
 from typing import Any
 
 import orjson
@@ -63,6 +64,23 @@ def decode_lossy(raw: bytes) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         return decode(raw)  # a number that is too large for orjson, or not JSON
+
+
+def without_lone_surrogates(raw: bytes) -> bytes:
+    """Return JSON in which each half of a surrogate pair, escaped as such, is U+FFFD.
+
+    It is what is left where a string was cut in two; other bytes stay as they are.
+
+    Raises:
+        InvalidJsonError: it has an escaped surrogate, and is not JSON.
+    """
+    if not _escaped_surrogate(raw):
+        return raw
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        raise InvalidJsonError("it is not JSON") from None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def encode(value: Any) -> bytes:
@@ -145,6 +163,7 @@ _NOTHING_BUT_JSON = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+_escaped_surrogate = re.compile(rb"\\u[dD][89a-fA-F]").search
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object_of, parse_float=_finite_float, parse_constant=_refuse_constant
 )

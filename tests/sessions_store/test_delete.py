@@ -50,7 +50,7 @@ def test_delete_by_its_id_removes_the_session(
 
     assert sessions.delete(ID, "mine")
 
-    assert raw_redis.keys() == []
+    assert raw_redis.keys("elevenlabs:session:*") == []
 
 
 @pytest.mark.parametrize("fields", [{"sessionId": "theirs"}, {}])

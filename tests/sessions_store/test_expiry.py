@@ -25,7 +25,7 @@ def test_value_and_expiry_are_written_by_one_command(
 ) -> None:
     real_redis.config_resetstat()
 
-    real_sessions.set(ID, session())
+    real_sessions.set(ID, session(sessionId=ID))
 
     sent = real_redis.info("commandstats")
     written = {name: stats["calls"] for name, stats in sent.items() if "config" not in name}

@@ -110,6 +110,7 @@ export interface Error {
     | "feature_disabled"
     | "internal_error"
     | "invalid_request"
+    | "invalid_signature"
     | "message_conflict"
     | "message_not_found"
     | "method_not_allowed"

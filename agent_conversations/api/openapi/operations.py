@@ -32,11 +32,11 @@ Action = TypeVar("Action", bound=Callable[..., Any])
 _ALWAYS: ErrorTypes = (
     InvalidRequestError,
     exceptions.NotAcceptable,
-    exceptions.NotAuthenticated,
     FeatureDisabledError,
     StoreUnavailableError,
     Exception,
 )
+_WITH_TOKEN: ErrorTypes = (exceptions.NotAuthenticated,)
 _OF_WRITES: ErrorTypes = (OriginNotAllowedError,)
 _WITH_BODY: ErrorTypes = (RequestTooLargeError, exceptions.UnsupportedMediaType)
 
@@ -55,6 +55,7 @@ def operation(
     errors: ErrorTypes = (),
     invalid: tuple[str, str] = ("conversationId", CONVERSATION_ID_RULE),
     irreversible: str = "",
+    takes_token: bool = True,
 ) -> Callable[[Action], Action]:
     """Declare an action's place in the schema, the documentation and the browsable API.
 
@@ -69,6 +70,7 @@ def operation(
         errors: what this action raises beyond what every action may.
         invalid: a field and a sentence, for the example of a 400.
         irreversible: a sentence on what cannot be undone after this operation.
+        takes_token: whether ``API_TOKENS`` apply.
     """
     examples = dict(request_examples or {})
     succeeded = {
@@ -77,6 +79,7 @@ def operation(
     }
     all_errors = (
         *_ALWAYS,
+        *(_WITH_TOKEN if takes_token else ()),
         *(_OF_WRITES if request or irreversible else ()),
         *(_WITH_BODY if request else ()),
         *errors,

@@ -23,6 +23,8 @@
 --   repeated   all are known, and nothing was written; the caller compares
 --   different  nothing was written, because a stored JSON is not the one that was given. A caller
 --              that finds them equal all the same calls again, with the stored ones.
+-- Or { 'transcribed' }: nothing was written, because one that is not known is of a call whose
+-- transcript is stored. The caller looks whether it is a turn of that.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -39,6 +41,7 @@ local given = { unpack(ARGV, 8) }
 --- @include "find_conflict"
 --- @include "find_excess"
 --- @include "append_all"
+--- @include "is_transcribed"
 
 local conflict, created_at_ms, last_accessed_at_ms, count, message_bytes, revision_before =
   find_conflict()
@@ -76,6 +79,9 @@ if status ~= 'appended' then
   -- A first attempt that failed halfway may not have updated the index.
   update_index_and_expiry(created_at_ms, last_accessed_at_ms, count)
   return { status, created_at_ms, last_accessed_at_ms, count, revision_before, known }
+end
+if is_transcribed(new_ids) then
+  return { 'transcribed' }
 end
 local added_bytes = 0
 for _, message in ipairs(new_messages) do

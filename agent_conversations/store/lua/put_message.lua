@@ -21,9 +21,11 @@
 --                                    have one; * for any; empty: there need not be one. The tag is
 --                                    the first 16 digits of the SHA-1 of the stored JSON.
 --
--- Returns { 'appended' or 'replaced', created_at_ms, last_accessed_at_ms, count, the JSON that is
--- stored now }; or { 'stale' }; or a reply of includes/find_excess.lua; or a conflict (see
--- includes/find_conflict.lua).
+-- Returns { 'appended' or 'replaced' or 'repeated', created_at_ms, last_accessed_at_ms, count, the
+-- JSON that is stored now }; or { 'stale' }; or a reply of includes/find_excess.lua; or a conflict
+-- (see includes/find_conflict.lua). A message of a call whose transcript is stored is 'repeated': it
+-- stays as it is, unless allowed names it; where it is not stored, { 'transcribed' }, and the caller
+-- looks whether it is a turn of the transcript.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -44,6 +46,7 @@ local allowed = ARGV[11]
 --- @include "find_excess"
 --- @include "append_all"
 --- @include "is_among"
+--- @include "is_transcribed"
 --- @include "publish_change"
 --- @include "touch"
 
@@ -73,6 +76,9 @@ if not position then
   if allowed ~= '' then
     return { 'stale' }
   end
+  if is_transcribed({ message_id }) then
+    return { 'transcribed' }
+  end
   local excess = find_excess(count + 1, message_bytes + #message_json)
   if excess then
     return excess
@@ -89,6 +95,9 @@ end
 local stored = redis.call('LINDEX', messages_key, position)
 if not stored then
   return { 'corrupt' }
+end
+if allowed == '' and is_transcribed({ message_id }) then
+  return { 'repeated', created_at_ms, last_accessed_at_ms, count, stored }
 end
 if allowed ~= '' and allowed ~= '*' then
   -- If the reply to a first attempt was lost, the second finds its own revision.

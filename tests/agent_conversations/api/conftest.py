@@ -35,6 +35,7 @@ CLIENT_OBJECT: dict[str, Any] = {
 CODES = {
     "invalid_request": 400,
     "not_authenticated": 401,
+    "invalid_signature": 401,
     "origin_not_allowed": 403,
     "conversation_not_found": 404,
     "message_not_found": 404,

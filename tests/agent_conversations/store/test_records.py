@@ -18,6 +18,7 @@ FULL = StoredConversation(
     request_digest="d" * 32,
     key_digest="k" * 64,
     message_bytes=0,
+    transcripts="conv_1=1739537297",
     agent_id="a-1",
     user_id="u-1",
     metadata_json=b'{"n":12345678901234567,"l":[]}',

@@ -84,7 +84,13 @@ COMPONENTS = {
     "AgentSessionStatus",
     "Error",
 }
-BESIDE_IT = {"followAgentConversation", "getHealth", "getLiveness", "getReadiness"}
+BESIDE_IT = {
+    "followAgentConversation",
+    "getHealth",
+    "getLiveness",
+    "getReadiness",
+    "receiveElevenLabsWebhook",
+}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
