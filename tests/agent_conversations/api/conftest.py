@@ -4,7 +4,10 @@ import json
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +168,27 @@ def page(chromium: Browser) -> Iterator[Page]:
     """An empty page, of a browser without cookies or history."""
     with chromium.new_context() as context:
         yield context.new_page()
+
+
+@pytest.fixture
+def frontend(tmp_path: Path) -> Iterator[str]:
+    """A frontend at another origin, with an empty page; gives its address.
+
+    What a test puts into ``tmp_path`` is served beside it.
+    """
+    (tmp_path / "index.html").write_text("<!doctype html><title>Frontend</title>")
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -3,10 +3,7 @@
 import os
 import re
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -247,24 +244,6 @@ def test_list_follows_what_comes_and_changes(service: Service, page: Page, talk:
     page.get_by_role("button", name="New conversation").click()
     expect(page.get_by_role("heading")).to_contain_text("agent-")
     expect(page.get_by_text("Nothing has been said yet.")).to_be_visible()
-
-
-@pytest.fixture
-def frontend(service: Service, tmp_path: Path) -> Iterator[str]:
-    """A frontend at another origin, with an empty page; gives its address."""
-    (tmp_path / "index.html").write_text("<!doctype html><title>Frontend</title>")
-    handler = partial(_Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def follow(page: Page, service: Service, conversation_id: str) -> Callable[[], Any]:
