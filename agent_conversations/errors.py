@@ -8,11 +8,6 @@ class ConversationNotFoundError(StoreError):
         super().__init__("Agent conversation not found")
 
 
-class SessionNotFoundError(StoreError):
-    def __init__(self) -> None:
-        super().__init__("Agent session not found, or its ten minutes are over")
-
-
 class ConversationExistsError(StoreError):
     """The id, or the idempotency key, was used for a conversation with other content."""
 

@@ -8,6 +8,7 @@ from django_redis import get_redis_connection
 from agent_conversations.store.keys import READINESS_KEYS
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.webhooks import RefusedDeliveries, WebhookReceiver
+from sessions_store.pushes import PushRepository
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import ServerProblem, SharedCheck, check_server
@@ -22,6 +23,11 @@ def store() -> StoreClient:
 @cache
 def sessions() -> SessionRepository:
     return SessionRepository(store(), encryption_keys=settings.SESSION_ENCRYPTION_KEYS)
+
+
+@cache
+def pushes() -> PushRepository:
+    return PushRepository(store(), sessions())
 
 
 @cache

@@ -51,6 +51,25 @@ class WritesRefusedError(StoreUnavailableError):
         self.problems = dict(problems)
 
 
+class SessionNotFoundError(StoreError):
+    def __init__(
+        self, sentence: str = "Agent session not found, or its ten minutes are over"
+    ) -> None:
+        super().__init__(sentence)
+
+
+class PushNotFoundError(StoreError):
+    def __init__(self) -> None:
+        super().__init__("The conversation has no push with this pushId, or none any more")
+
+
+class PushConflictError(StoreError):
+    """A push with other content has the push id."""
+
+    def __init__(self) -> None:
+        super().__init__("A push with this pushId exists already, with another text or kind")
+
+
 class WrongTypeError(StoreError):
     """A key holds another Redis type than ours; repositories raise a ``CorruptRecordError``."""
 

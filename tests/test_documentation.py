@@ -61,7 +61,8 @@ def test_every_route_is_in_the_table_of_routes() -> None:
             method,
             path.removeprefix(PREFIX)
             .replace("c-1", "{conversationId}")
-            .replace("m-1", "{messageId}"),
+            .replace("m-1", "{messageId}")
+            .replace("p-1", "{pushId}"),
         )
         for method, path in ROUTES
     }

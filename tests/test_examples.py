@@ -320,16 +320,19 @@ def test_examples_print_what_their_page_shows(reader: Reader, page: str) -> None
         reader.follow(example)
 
 
-def test_example_of_a_callback_service_finds_the_session(redis_port: int, tmp_path: Path) -> None:
-    (block,) = [block for block in blocks_of(README) if block.language == "python"]
+def test_examples_of_callback_services_push_and_find_the_session(
+    redis_port: int, tmp_path: Path
+) -> None:
     url = f"redis://localhost:{redis_port}/0"
-    payload = {"wsUrl": "wss://api.elevenlabs.io/v1/convai/conversation?token=abc123"}
-    SessionRepository(StoreClient.from_url(url)).set("c-1", AgentSession.from_registration(payload))
+    ws_url = "wss://api.elevenlabs.io/v1/convai/conversation?token=abc123"
+    session = AgentSession.from_registration({"wsUrl": ws_url, "sessionId": "s-1"})
+    SessionRepository(StoreClient.from_url(url)).set("c-1", session)
+    pushing, reading = [block.text for block in blocks_of(README) if block.language == "python"]
 
     ended = subprocess.run(
         [sys.executable, "-"],
         input='conversation_id = "c-1"\n'
-        + block.text.replace("redis://localhost:6379/0", url)
+        + (pushing + reading).replace("redis://localhost:6379/0", url).replace("=10)", "=0.1)")
         + "print(session.ws_url)\n",
         cwd=tmp_path,
         env=_environment(PYTHONPATH=str(PROJECT_DIR)),
@@ -338,7 +341,7 @@ def test_example_of_a_callback_service_finds_the_session(redis_port: int, tmp_pa
         check=False,
     )
 
-    assert (ended.stdout.strip(), ended.stderr) == (payload["wsUrl"], "")
+    assert (ended.stdout, ended.stderr) == (f"queued\n{ws_url}\n", "")
 
 
 def test_every_block_is_run_or_has_a_reason() -> None:

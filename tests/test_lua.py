@@ -9,8 +9,9 @@ from sessions_store.redis.script import Script
 from sessions_store.wire.clock import LAST_MS
 
 PROJECT_DIR = Path(__file__).parent.parent
-SCRIPTS = sorted(PROJECT_DIR.glob("*/lua/*.lua")) + sorted(PROJECT_DIR.glob("*/*/lua/*.lua"))
-INCLUDES = sorted(PROJECT_DIR.glob("*/*/lua/includes/*.lua"))
+LUA = [*PROJECT_DIR.glob("*/lua"), *PROJECT_DIR.glob("*/*/lua")]
+SCRIPTS = [script for path in LUA for script in sorted(path.glob("*.lua"))]
+INCLUDES = [include for path in LUA for include in sorted(path.glob("includes/*.lua"))]
 
 KEY_TYPES = {"string", "hash", "list", "zset"}
 UNITS = {"text", "bytes", "ms", "seconds", "count", "rank", "index"}

@@ -24,18 +24,19 @@ def _describe(
 LOCATION = _describe("Location", "The path of the conversation.", 200, 201)
 ETAG = _describe("ETag", "Changes with every change of the content.", 200, 201)
 IF_MATCH = _describe("If-Match", "Only if the ETag is this one still, or its weak form; else 412.")
+REPLAYED = _describe(
+    "Idempotency-Replayed",
+    "This response repeats an earlier one; nothing was written.",
+    200,
+    schema={"type": "string", "const": "true"},
+)
 IDEMPOTENCY = (
     _describe(
         "Idempotency-Key",
         "The same request with the same key counts once.",
         schema={"type": "string", "minLength": 1, "maxLength": 256},
     ),
-    _describe(
-        "Idempotency-Replayed",
-        "This response repeats an earlier one; nothing was written.",
-        200,
-        schema={"type": "string", "const": "true"},
-    ),
+    REPLAYED,
 )
 RETRY_AFTER = _describe(
     "Retry-After",

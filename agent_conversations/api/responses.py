@@ -35,12 +35,17 @@ def respond(
 
 
 def respond_written(
-    request: Request, body: WireModel, *, replayed: bool, location: str | None = None
+    request: Request,
+    body: WireModel,
+    *,
+    replayed: bool,
+    status: int = 201,
+    location: str | None = None,
 ) -> HttpResponseBase:
-    """Return the response to a write that counts once: 201, or 200 where it was made before."""
+    """Return the response to a write that counts once: 200 where it was made before."""
     headers = {}
     if location is not None:
         headers["Location"] = location
     if replayed:
         headers["Idempotency-Replayed"] = "true"
-    return respond(request, body, 200 if replayed else 201, headers)
+    return respond(request, body, 200 if replayed else status, headers)

@@ -6,6 +6,7 @@ from agent_conversations import API_PREFIX
 from agent_conversations.api.views.conversations import AgentConversationViewSet
 from agent_conversations.api.views.live import LiveViewSet
 from agent_conversations.api.views.messages import AgentMessageViewSet
+from agent_conversations.api.views.pushes import AgentPushViewSet
 from agent_conversations.api.views.sessions import AgentSessionViewSet
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
@@ -15,6 +16,7 @@ for basename, viewset in (
     ("agent-conversation", AgentConversationViewSet),
     ("agent-message", AgentMessageViewSet),
     ("agent-session", AgentSessionViewSet),
+    ("agent-push", AgentPushViewSet),
 ):
     router.register(API_PREFIX.removeprefix("/"), viewset, basename)
 

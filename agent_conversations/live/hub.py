@@ -20,9 +20,9 @@ from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.frames import DeletedFrame, ErrorFrame
 from agent_conversations.live.changes import Change, NotInPartError, Outcome, Version
 from agent_conversations.live.viewer import NORMAL_CLOSURE, Viewer, send
-from agent_conversations.store.keys import changes_channel, conversation_of
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import CorruptRecordError, StoreUnavailableError
+from sessions_store.keys import changes_channel, conversation_of
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.subscriber import Subscriber
 

@@ -11,7 +11,8 @@ given (``lua/includes/owner_lists.lua``).
 
 from collections.abc import Sequence
 
-CONVERSATION_PREFIX = "elevenlabs:conversation:"
+from sessions_store.keys import CONVERSATION_PREFIX
+
 _INDEX_TAG = "{elevenlabs:conversations}"
 
 
@@ -33,19 +34,6 @@ def message_ids_key(conversation_id: str) -> str:
 def deleted_key(conversation_id: str) -> str:
     """String: the digest of the ``Idempotency-Key`` that had made a conversation now deleted."""
     return f"{{{CONVERSATION_PREFIX}{conversation_id}}}:deleted"
-
-
-_CHANGES_SUFFIX = "}:changes"
-
-
-def changes_channel(conversation_id: str) -> str:
-    """Channel: what changes the conversation is published here, for those who watch it."""
-    return f"{{{CONVERSATION_PREFIX}{conversation_id}{_CHANGES_SUFFIX}"
-
-
-def conversation_of(channel: str) -> str:
-    """Return the conversation id of a ``changes_channel``."""
-    return channel.removeprefix("{" + CONVERSATION_PREFIX).removesuffix(_CHANGES_SUFFIX)
 
 
 def record_keys(conversation_id: str) -> list[str]:

@@ -42,6 +42,7 @@ from agent_conversations.types import (
     SortBy,
     SortOrder,
 )
+from sessions_store.keys import CONVERSATION_PREFIX
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
@@ -539,7 +540,7 @@ class ConversationRepository:
 
     def scan_ids(self) -> Iterator[Sequence[str]]:
         """Yield the ids of all records in batches, as SCAN finds them: one may come twice."""
-        prefix = keys.CONVERSATION_PREFIX
+        prefix = CONVERSATION_PREFIX
         for batch in self._store.scan(prefix + "*"):
             yield [key.removeprefix(prefix) for key in batch]
 

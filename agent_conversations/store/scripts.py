@@ -18,6 +18,7 @@ from agent_conversations.errors import (
 )
 from agent_conversations.store import keys, legacy, records
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
+from sessions_store.keys import changes_channel
 from sessions_store.redis.client import ScriptCall, StoreClient
 from sessions_store.redis.script import Script
 from sessions_store.wire.fields import check_conversation_id
@@ -78,7 +79,7 @@ class ConversationScripts:
         record, messages, message_ids = keys.record_keys(check_conversation_id(conversation_id))
         script, publishes = self._script(name)
         if publishes:
-            arguments["changes_channel"] = keys.changes_channel(conversation_id)
+            arguments["changes_channel"] = changes_channel(conversation_id)
         try:
             reply: Sequence[Any] = script(
                 record_key=record,
@@ -133,7 +134,7 @@ class ConversationScripts:
             record_key=record,
             messages_key=messages,
             message_ids_key=message_ids,
-            changes_channel=keys.changes_channel(damaged.conversation_id),
+            changes_channel=changes_channel(damaged.conversation_id),
             known_revision=damaged.revision,
             known_count=damaged.message_count,
             total_bytes=sum(map(len, damaged.messages_json)),

@@ -99,6 +99,23 @@ export interface AgentSessionStatus {
   expiresInSeconds: number;
 }
 
+export interface AgentPushRequest {
+  text: string;
+  kind?: "user_message" | "contextual_update" | null;
+  contextId?: string | null;
+  pushId?: string | null;
+  expiresInSeconds?: number | null;
+}
+
+export interface AgentPush {
+  conversationId: string;
+  pushId: string;
+  state: "queued" | "sent" | "delivered" | "failed" | "expired" | "unknown";
+  createdAt: string;
+  expiresAt: string;
+  reason?: string;
+}
+
 export interface Error {
   success: false;
   error: string;
@@ -119,6 +136,8 @@ export interface Error {
     | "not_found"
     | "origin_not_allowed"
     | "precondition_failed"
+    | "push_conflict"
+    | "push_not_found"
     | "rate_limited"
     | "request_too_large"
     | "session_not_found"
@@ -147,6 +166,8 @@ export interface Types {
   AgentMessagePage: AgentMessagePage;
   AgentSessionRegistered: AgentSessionRegistered;
   AgentSessionStatus: AgentSessionStatus;
+  AgentPushRequest: AgentPushRequest;
+  AgentPush: AgentPush;
   Error: Error;
 }
 
@@ -165,6 +186,8 @@ export interface Answers {
   registerAgentSession: { 201: AgentSessionRegistered };
   getAgentSession: { 200: AgentSessionStatus };
   deleteAgentSession: { 204: never };
+  pushToAgent: { 202: AgentPush; 200: AgentPush };
+  getAgentPush: { 200: AgentPush };
 }
 
 /** What is sent over the live socket, by its `type`. */

@@ -25,6 +25,12 @@ _PATH_PARAMETERS = {
         OpenApiParameter.PATH,
         description="The message's id.",
     ),
+    "pushId": OpenApiParameter(
+        "push_id",
+        TypeAdapter(Identifier).json_schema(),
+        OpenApiParameter.PATH,
+        description="The push's id.",
+    ),
 }
 """By their names in the schema; in the code they have Python's."""
 

@@ -10,9 +10,8 @@ from agent_conversations.api.openapi.operations import operation
 from agent_conversations.api.responses import respond
 from agent_conversations.api.throttling import SessionRateThrottle
 from agent_conversations.api.views.base import ApiViewSet
-from agent_conversations.errors import SessionNotFoundError
 from agent_conversations.services import sessions
-from sessions_store.errors import CorruptRecordError
+from sessions_store.errors import CorruptRecordError, SessionNotFoundError
 from sessions_store.types import (
     WHAT_TO_SEND,
     AgentSession,

@@ -24,11 +24,11 @@ def _find_routes() -> Iterator[tuple[str, str]]:
             for method in pattern.callback.actions:  # type: ignore[attr-defined]  # a viewset's view
                 yield (
                     method.upper(),
-                    path.replace("<str:conversation_id>", "c-1").replace(
-                        "<path:message_id>", "m-1"
-                    ),
+                    path.replace("<str:conversation_id>", "c-1")
+                    .replace("<path:message_id>", "m-1")
+                    .replace("<path:push_id>", "p-1"),
                 )
 
 
 ROUTES = list(_find_routes())
-"""Method and path, with ``c-1`` for the conversation id and ``m-1`` for a message's."""
+"""Method and path, with ``c-1``, ``m-1`` and ``p-1`` for a conversation's, message's and push's id."""

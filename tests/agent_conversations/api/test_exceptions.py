@@ -162,6 +162,8 @@ def test_crash_outside_of_a_view_is_the_same_response(
         ("GET /c-1/session", None),
         ("DELETE /c-1/session", None),
         ("DELETE /c-1/session?sessionId=s-1", None),
+        ("POST /c-1/push", {"text": "secret"}),
+        ("GET /c-1/push/p-1", None),
     ],
 )
 def test_outage_is_reported_as_such_on_every_route(

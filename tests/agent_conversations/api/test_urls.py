@@ -17,6 +17,8 @@ METHODS = {
     "/c-1/messages": {"GET", "HEAD", "POST"},
     "/c-1/messages/m-1": {"GET", "HEAD", "PUT"},
     "/c-1/session": {"GET", "HEAD", "POST", "DELETE"},
+    "/c-1/push": {"POST"},
+    "/c-1/push/p-1": {"GET", "HEAD"},
 }
 OTHER_METHODS = {"PUT", "OPTIONS", "TRACE", "BREW"}
 REFUSED = [

@@ -12,12 +12,12 @@ from redis import Redis
 from agent_conversations import API_PREFIX, services
 from agent_conversations.access import ticket_of
 from agent_conversations.store.keys import (
-    changes_channel,
     conversation_key,
     messages_key,
     record_keys,
 )
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
+from sessions_store.keys import changes_channel
 from tests.agent_conversations.live.document import DOCUMENT
 from tests.agent_conversations.live.viewers import Loop, Viewer
 

@@ -4,7 +4,7 @@ import pytest
 from redis.crc import key_slot
 
 from agent_conversations.store import keys
-from sessions_store.keys import session_key
+from sessions_store.keys import changes_channel, push_key, push_queue_key, session_key
 
 IDS = ["agent-1795423973269-5iwhvn2en0a", "a", "conv_01.x", "A" * 128]
 
@@ -14,9 +14,9 @@ def test_record_keys_are_the_documented_ones() -> None:
     assert keys.conversation_key("x-1") == "elevenlabs:conversation:x-1"
     assert keys.messages_key("x-1") == "{elevenlabs:conversation:x-1}:messages"
     assert keys.record_keys("x-1")[:2] == [keys.conversation_key("x-1"), keys.messages_key("x-1")]
-    assert all(
-        key.startswith("{elevenlabs:conversation:x-1}:") for key in keys.record_keys("x-1")[1:]
-    )
+    others = [*keys.record_keys("x-1")[1:], push_key("x-1", "p"), push_queue_key("x-1", "s")]
+    assert all(key.startswith("{elevenlabs:conversation:x-1}:") for key in others)
+    assert changes_channel("x-1") == "{elevenlabs:conversation:x-1}:changes"
 
 
 def test_index_keys_are_the_documented_ones() -> None:
@@ -50,7 +50,9 @@ def test_ids_with_colons_have_keys_of_their_own() -> None:
 def test_keys_of_a_conversation_share_one_slot(
     conversation_id: str,
 ) -> None:
-    slots = {key_slot(key.encode()) for key in keys.record_keys(conversation_id)}
+    pushed = [push_key(conversation_id, "{p}"), push_queue_key(conversation_id, "}{")]
+    built = [*keys.record_keys(conversation_id), *pushed]
+    slots = {key_slot(key.encode()) for key in built}
 
     assert slots == {key_slot(f"elevenlabs:conversation:{conversation_id}".encode())}
 

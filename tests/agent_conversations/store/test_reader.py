@@ -6,13 +6,14 @@ from agent_conversations.store import keys
 from agent_conversations.store.maintenance import Unreadable, find_corrupt
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
+from sessions_store.keys import CONVERSATION_PREFIX
 from sessions_store.repository import SessionRepository
 
 
 def test_find_corrupt_reports_an_invalid_id(
     conversations: ConversationRepository, sessions: SessionRepository, raw_redis: Redis
 ) -> None:
-    raw_redis.hset(f"{keys.CONVERSATION_PREFIX}an id", "createdAt", 1)
+    raw_redis.hset(f"{CONVERSATION_PREFIX}an id", "createdAt", 1)
 
     found = list(find_corrupt(conversations, sessions, lambda _: None))
 

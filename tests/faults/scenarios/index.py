@@ -14,6 +14,7 @@ from agent_conversations.store import keys
 from agent_conversations.store.maintenance import reindex
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
+from sessions_store.keys import CONVERSATION_PREFIX
 from sessions_store.redis.client import StoreClient
 from tests.faults.result import Advance, Result, ignore
 from tests.faults.servers import PROJECT_DIR, RedisServer, temporary_folder
@@ -46,8 +47,8 @@ def _store(server: RedisServer) -> Iterator[StoreClient]:
 def _records(redis: "Redis") -> dict[str, tuple[int, int, int]]:
     """Return what the index should say: id to the three scores."""
     found = {}
-    for key in redis.scan_iter(f"{keys.CONVERSATION_PREFIX}*", count=1000):
-        name = key.decode().removeprefix(keys.CONVERSATION_PREFIX)
+    for key in redis.scan_iter(f"{CONVERSATION_PREFIX}*", count=1000):
+        name = key.decode().removeprefix(CONVERSATION_PREFIX)
         created, accessed = (redis.hget(key, field) for field in ("createdAt", "lastAccessedAt"))
         assert created is not None
         assert accessed is not None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from agent_conversations.store import keys
-from sessions_store.keys import session_key
+from sessions_store.keys import CONVERSATION_PREFIX, session_key
 from sessions_store.redis.deadline import COMMAND_TIMEOUT_SECONDS
 from tests.faults.client import Api, Response
 from tests.faults.relay import Fault, Matches, named
@@ -61,7 +61,7 @@ def _messages(redis: "Redis", name: str) -> int:
 
 
 def _conversations(redis: "Redis", name: str) -> int:
-    records = sum(1 for _ in redis.scan_iter(f"{keys.CONVERSATION_PREFIX}*"))
+    records = sum(1 for _ in redis.scan_iter(f"{CONVERSATION_PREFIX}*"))
     listed = {redis.zcard(key) for key in keys.INDEX_KEYS}
     return records if listed == {records} else -1
 

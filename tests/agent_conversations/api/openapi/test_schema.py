@@ -71,6 +71,8 @@ CONTRACT: dict[str, tuple[str, str, dict[str, str | None]]] = {
     ),
     "getAgentSession": ("get", "/{conversationId}/session", {"200": "AgentSessionStatus"}),
     "deleteAgentSession": ("delete", "/{conversationId}/session", {"204": None}),
+    "pushToAgent": ("post", "/{conversationId}/push", {"200": "AgentPush", "202": "AgentPush"}),
+    "getAgentPush": ("get", "/{conversationId}/push/{pushId}", {"200": "AgentPush"}),
 }
 COMPONENTS = {
     "AgentMessage",
@@ -82,6 +84,7 @@ COMPONENTS = {
     "AgentMessagePage",
     "AgentSessionRegistered",
     "AgentSessionStatus",
+    "AgentPush",
     "Error",
 }
 BESIDE_IT = {
@@ -270,6 +273,8 @@ def test_examples_of_a_request_are_accepted(
     real_service: Redis, client: ServedClient, operation_id: str
 ) -> None:
     client.post(f"{PREFIX}/new", {"conversationId": "c-1"}, "application/json")
+    session = {"sessionUrl": "wss://host/push", "sessionId": "s-1"}
+    client.post(f"{PREFIX}/c-1/session", session, "application/json")
     method, path, successes = CONTRACT[operation_id]
     content = OPERATIONS[operation_id]["requestBody"]["content"]["application/json"]
 
