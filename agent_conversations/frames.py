@@ -1,9 +1,9 @@
-"""The frames that a viewer receives, each a JSON object in a text frame."""
+"""The frames that a viewer receives and sends, each a JSON object in a text frame."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from agent_conversations.envelope import ERROR_RESPONSES
 from agent_conversations.errors import ConversationNotFoundError
@@ -13,7 +13,8 @@ from agent_conversations.types import (
     AgentMessage,
 )
 from sessions_store.errors import CorruptRecordError, StoreUnavailableError
-from sessions_store.wire.fields import ConversationId
+from sessions_store.push_types import PushContent
+from sessions_store.wire.fields import ConversationId, Identifier, Text
 from sessions_store.wire.model import Encoded, WireModel
 
 Reason = Literal["message_added", "message_updated", "updated"]
@@ -97,6 +98,23 @@ class ErrorFrame(WireModel):
     code: str = Field(json_schema_extra=_list_codes)
 
 
+class PushFrame(PushContent):
+    """For a tab that named its session: a push, which no other tab is given."""
+
+    type: Literal["agent_session.push"] = "agent_session.push"
+    conversation_id: ConversationId
+    push_id: Identifier
+
+
+class PushResultFrame(WireModel):
+    """From that tab: whether it handed the text to its ElevenLabs client; the first one counts."""
+
+    type: Literal["agent_session.push_result"] = "agent_session.push_result"
+    push_id: Identifier
+    ok: StrictBool
+    reason: Text | None = Field(default=None, repr=False)
+
+
 FRAMES: Sequence[type[WireModel]] = (
     SnapshotFrame,
     CreatedFrame,
@@ -106,8 +124,11 @@ FRAMES: Sequence[type[WireModel]] = (
     MessageUpdatedFrame,
     ChangedFrame,
     ErrorFrame,
+    PushFrame,
 )
-"""All of them; ``type`` says which one a frame is."""
+"""All that are sent; ``type`` says which one a frame is."""
+
+RECEIVED: Sequence[type[WireModel]] = (PushResultFrame,)
 
 
 def type_of(frame: type[WireModel]) -> str:

@@ -280,6 +280,10 @@ class ViewerQuery(WireModel):
     mode: Annotated[Literal["delta"], *_one_of("mode", "delta")] | None = None
     after: Annotated[int, *_integer("after must be a non-negative integer", 0, None)] | None = None
     revision: str | None = None
+    session_id: Identifier | None = Field(
+        default=None,
+        description="Of the tab that holds the session: it is given the pushes that wait for one.",
+    )
 
 
 # --- Responses ------------------------------------------------------------------------------------

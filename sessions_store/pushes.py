@@ -189,7 +189,7 @@ class PushRepository:
 
         Args:
             claim: the tab's own secret. After a ``StoreUnavailableError``, with which it may have
-                been taken, the same tab may claim it again.
+                been taken, the same tab may claim it again while it is ``sent``.
         """
         status, *content = self._run(
             self._claim,

@@ -19,10 +19,12 @@ from agent_conversations.envelope import error_response
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.frames import DeletedFrame, ErrorFrame
 from agent_conversations.live.changes import Change, NotInPartError, Outcome, Version
+from agent_conversations.live.pushes import Pushes
 from agent_conversations.live.viewer import NORMAL_CLOSURE, Viewer, send
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import CorruptRecordError, StoreUnavailableError
 from sessions_store.keys import changes_channel, conversation_of
+from sessions_store.pushes import PUSHED, PushRepository
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.subscriber import Subscriber
 
@@ -81,6 +83,7 @@ class Hub:
         self,
         store: StoreClient,
         conversations: ConversationRepository,
+        pushes: PushRepository,
         *,
         compare_seconds: float = COMPARE_SECONDS,
     ) -> None:
@@ -92,6 +95,7 @@ class Hub:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_lost = False
         """Whether an outage was noticed; it is over as soon as ``is_connected`` says so."""
+        self.pushes = Pushes(pushes, self._in_thread)
         self._subscriber = Subscriber(
             store,
             on_message=self._on_loop(self._changed),
@@ -112,6 +116,7 @@ class Hub:
                 await asyncio.sleep(self._compare_seconds)
                 self._forget_idle()
                 await self._compare()
+                await self.pushes.check()
         finally:
             await self._in_thread(self._subscriber.stop)
             self._threads.shutdown(wait=False)
@@ -125,6 +130,7 @@ class Hub:
             self._subscribe(watched)
         watched.viewers.add(viewer)
         viewer.on_resumed = lambda: self._refresh(watched)
+        self.pushes.join(viewer)
         if watched.is_subscribed:
             self._refresh(watched)
         elif self._is_lost and not self.is_connected:
@@ -135,6 +141,7 @@ class Hub:
         if watched:
             watched.viewers.discard(viewer)
         viewer.on_resumed = None
+        self.pushes.leave(viewer)
 
     # --- What the subscriber says -----------------------------------------------------------------
 
@@ -145,6 +152,7 @@ class Hub:
         return call
 
     def _subscribed(self, channel: str) -> None:
+        self.pushes.look(conversation_of(channel))
         watched = self._watched.get(conversation_of(channel))
         if watched:
             watched.is_subscribed = True
@@ -156,6 +164,9 @@ class Hub:
             self._refresh(watched)
 
     def _changed(self, channel: str, published: bytes) -> None:
+        if published == PUSHED:
+            self.pushes.look(conversation_of(channel))
+            return
         watched = self._watched.get(conversation_of(channel))
         change = Change.parse(published)
         if watched is None:

@@ -74,7 +74,10 @@ class LiveServer:
 
     async def __aenter__(self) -> "LiveServer":
         self._hub = Hub(
-            services.store(), services.conversations(), compare_seconds=self._compare_seconds
+            services.store(),
+            services.conversations(),
+            services.pushes(),
+            compare_seconds=self._compare_seconds,
         )
         self._running = asyncio.create_task(self._hub.run())
         self._server: Server = await serve(
@@ -109,8 +112,8 @@ class LiveServer:
         assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
         self._hub.join(connection)
         try:
-            async for _ in connection:
-                pass  # clients have nothing to say
+            async for message in connection:
+                self._hub.pushes.take(connection, message)
         except ConnectionClosed:
             pass
         finally:

@@ -190,7 +190,7 @@ export interface Answers {
   getAgentPush: { 200: AgentPush };
 }
 
-/** What is sent over the live socket, by its `type`. */
+/** What goes over the live socket, by its `type`; a result is the client's. */
 export interface Frames {
   "agent_conversation.snapshot": WithConversation;
   "agent_conversation.created": WithConversation;
@@ -215,6 +215,14 @@ export interface Frames {
     conversation: Omit<AgentConversation, "messages">;
     revision: string;
   };
+  "agent_session.push": {
+    conversationId: string;
+    pushId: string;
+    kind: "user_message" | "contextual_update";
+    text: string;
+    contextId?: string;
+  };
+  "agent_session.push_result": { pushId: string; ok: boolean; reason?: string };
   error: {
     conversationId: string;
     error: string;

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -17,7 +18,7 @@ from agent_conversations.errors import (
     TokenRequiredError,
     UpgradeRequiredError,
 )
-from agent_conversations.frames import FRAMES, type_of
+from agent_conversations.frames import FRAMES, RECEIVED, type_of
 from agent_conversations.types import ViewerQuery
 from sessions_store.errors import InvalidRequestError
 from sessions_store.wire.json_schema import QuerySchema, ResponseSchema
@@ -43,23 +44,23 @@ def to_yaml() -> str:
 def document() -> Json:
     """Return the document, of values that JSON and YAML have."""
     _, schemas = models_json_schema(
-        [(frame, "serialization") for frame in FRAMES],
+        [(frame, "serialization") for frame in (*FRAMES, *RECEIVED)],
         schema_generator=ResponseSchema,
         ref_template="#/components/schemas/{model}",
     )
     rows = sorted((error_response(error) for error in _REFUSALS), key=lambda row: row.status)
     refusals = ", ".join(f"{row.status} `{row.code}`" for row in rows)
-    names = [frame.__name__ for frame in FRAMES]
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "elevenlabs-agent: the live socket",
             "version": settings.SPECTACULAR_SETTINGS["VERSION"],
-            "description": "A WebSocket on which a conversation is followed. What a client sends "
-            "is ignored. A connection that is refused gets an HTTP response in the envelope of "
-            f"errors: {refusals}. The server closes with 1000 once the conversation is deleted, "
-            "with 1001 when it stops, with 1009 after too long a frame of a client, and with 1013 "
-            "where a client does not read.",
+            "description": "A WebSocket on which a conversation is followed. A tab that "
+            "names its session is given the pushes for it, and says what became of them; whatever "
+            "else a client sends is ignored. A connection that is refused gets an HTTP response in "
+            f"the envelope of errors: {refusals}. The server closes with 1000 once the "
+            "conversation is deleted, with 1001 when it stops, with 1009 after too long a frame of "
+            "a client, and with 1013 where a client does not read.",
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -81,7 +82,10 @@ def document() -> Json:
                 "the revision that it has, gets what is missing, or a snapshot where that is more "
                 "than messages at the end.",
                 "servers": [{"$ref": "#/servers/live"}],
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+                "messages": {
+                    frame.__name__: {"$ref": f"#/components/messages/{frame.__name__}"}
+                    for frame in (*FRAMES, *RECEIVED)
+                },
                 "bindings": {
                     "ws": {
                         "method": "GET",
@@ -95,13 +99,17 @@ def document() -> Json:
                 "action": "send",
                 "channel": {"$ref": "#/channels/conversation"},
                 "summary": "What is sent to a viewer",
-                "messages": [
-                    {"$ref": f"#/channels/conversation/messages/{name}"} for name in names
-                ],
-            }
+                "messages": _in_channel(FRAMES),
+            },
+            "reportAgentPush": {
+                "action": "receive",
+                "channel": {"$ref": "#/channels/conversation"},
+                "summary": "What a tab says became of a push",
+                "messages": _in_channel(RECEIVED),
+            },
         },
         "components": {
-            "messages": {frame.__name__: _message(frame) for frame in FRAMES},
+            "messages": {frame.__name__: _message(frame) for frame in (*FRAMES, *RECEIVED)},
             "schemas": schemas["$defs"],
             "securitySchemes": {
                 "token": {
@@ -121,6 +129,10 @@ def _query() -> Json:
     schema["properties"]["id"] = schema["properties"]["conversationId"]
     schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["id"]}]
     return schema
+
+
+def _in_channel(frames: Sequence[type[WireModel]]) -> list[Json]:
+    return [{"$ref": f"#/channels/conversation/messages/{frame.__name__}"} for frame in frames]
 
 
 def _message(frame: type[WireModel]) -> Json:

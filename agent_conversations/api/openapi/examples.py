@@ -73,13 +73,25 @@ FRAMES: dict[str, dict[str, Any]] = {
         **_OF_IT,
         "conversation": {name: CONVERSATION[name] for name in CONVERSATION if name != "messages"},
     },
+    "agent_session.push": {
+        "conversationId": EXAMPLE_ID,
+        "pushId": "report-42-done",
+        "kind": "contextual_update",
+        "text": "The report is done: 12 pages, in the user's inbox.",
+        "contextId": "report",
+    },
+    "agent_session.push_result": {
+        "pushId": "report-42-done",
+        "ok": False,
+        "reason": "The call has ended.",
+    },
     "error": {
         "conversationId": EXAMPLE_ID,
         "error": str(ConversationNotFoundError()),
         "code": ERROR_RESPONSES[ConversationNotFoundError].code,
     },
 }
-"""What is sent over the live socket, by its ``type``."""
+"""What goes over the live socket, by its ``type``."""
 
 # The exceptions whose text depends on what they are given.
 _ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {

@@ -31,4 +31,4 @@ def _find_routes() -> Iterator[tuple[str, str]]:
 
 
 ROUTES = list(_find_routes())
-"""Method and path, with ``c-1``, ``m-1``, ``p-1`` for the ids of conversation, message and push."""
+"""Method and path, with ``c-1``, ``m-1``, ``p-1`` for a conversation's, message's, push's id."""
