@@ -132,6 +132,7 @@ def _links(view: Any, body: Mapping[str, Any]) -> Mapping[str, str]:
         "Messages": "agent-message-list",
         "New message": "agent-message-new",
         "Session": "agent-session-detail",
+        "Push": "agent-push-new",
         "Watch": "watch",
         "All conversations": "agent-conversation-list",
     }

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.faults.result import Result
-from tests.faults.scenarios import disks, races, watching
+from tests.faults.scenarios import disks, races, watching, webhooks
 from tests.faults.scenarios.connections import few_connections
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
@@ -88,6 +88,9 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         Run("nonsense", partial(watching.nonsense, watched), 1),
         Run("dead viewer", partial(watching.dead_peer, watched), 1),
         Run("stop with viewers", partial(watching.stop_with_silent_viewers, watched), 3),
+        Run("webhooks, Redis killed", partial(webhooks.killed_redis, direct), 15),
+        Run("webhooks, worker killed", partial(webhooks.killed_worker, direct), 4),
+        Run("webhooks, replies lost", partial(webhooks.lost_replies, relayed), 15),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),

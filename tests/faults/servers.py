@@ -21,6 +21,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from sessions_store.embedded.parent_process import end_with_parent
 from sessions_store.embedded.server import EmbeddedServer, server_url, socket_path
+from tests.agent_conversations.webhooks import SECRET as WEBHOOK_SECRET
 from tests.faults.client import Api
 from tests.faults.relay import Relay
 
@@ -421,7 +422,10 @@ def rig(*, relayed: bool = False, live: bool = False) -> Iterator[Rig]:
             relay = Relay(folder / "relay.sock", redis.socket)
             relay.start()
             stack.callback(relay.stop)
-        service = Service(folder / "service", relay.url if relay else redis.url, live=live)
+        url = relay.url if relay else redis.url
+        service = Service(
+            folder / "service", url, live=live, ELEVENLABS_WEBHOOK_SECRETS=WEBHOOK_SECRET
+        )
         stack.callback(service.stop)
         service.start()
         yield Rig(redis, service, relay)
