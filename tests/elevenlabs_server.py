@@ -7,7 +7,7 @@ npm. It was not compared with ElevenLabs' own server: docs/elevenlabs.md says wh
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,11 +134,16 @@ class ElevenLabsServer:
         call.serve()
 
 
+def _convai(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Take what the client in the browser offers; the one for Python offers nothing."""
+    return offered[0] if offered else None
+
+
 @contextmanager
 def elevenlabs_server() -> Iterator[ElevenLabsServer]:
     port = free_port()
     calls = ElevenLabsServer(port)
-    with serve(calls.take, "127.0.0.1", port, subprotocols=[Subprotocol("convai")]) as server:
+    with serve(calls.take, "127.0.0.1", port, select_subprotocol=_convai) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

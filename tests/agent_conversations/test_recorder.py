@@ -1,0 +1,109 @@
+"""``CallRecorder`` over Redis and over HTTP: what it is told is stored, also over an outage."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent_conversations.recorder import CallRecorder
+from tests.agent_conversations.api.routes import PREFIX
+from tests.faults.client import Response
+from tests.faults.servers import RedisServer, Service
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def service(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    service = Service(
+        tmp_path_factory.mktemp("service"),
+        redis_server.url,
+        API_TOKENS="recorder:a-long-enough-token",
+    )
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(params=["redis", "http"])
+def address(request: pytest.FixtureRequest, redis_server: RedisServer, service: Service) -> str:
+    api = f"http://127.0.0.1:{service.port}{PREFIX}"
+    return redis_server.url if request.param == "redis" else api
+
+
+@pytest.fixture
+def record(address: str, request: pytest.FixtureRequest) -> Iterator[CallRecorder]:
+    name = "".join(letter if letter.isalnum() else "-" for letter in str(request.node.name))
+    recorder = CallRecorder(address, name, token="a-long-enough-token")
+    yield recorder
+    recorder.close(0)
+
+
+@pytest.fixture
+def stored(service: Service, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+    """Give the words of what is stored."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in str(request.node.name))
+
+    def read() -> Response:
+        token = {"Authorization": "Bearer a-long-enough-token"}
+        return service.api.send("GET", f"{PREFIX}/{name}", headers=token)
+
+    return lambda: [one["content"] for one in read().body.get("messages", [])]
+
+
+def test_call_of_the_sdk_is_recorded(record: CallRecorder, stored: Callable[[], list[str]]) -> None:
+    told = record.callbacks()
+    told["callback_agent_response"]("How can I help?")
+    told["callback_user_transcript"]("What is left?")
+    told["callback_agent_response"]("Two things are left: call Ada.")
+    told["callback_agent_response_correction"]("Two things are left: call Ada.", "Two things")
+    told["callback_user_transcript"]("Stop")
+
+    assert record.close()
+    assert stored() == ["How can I help?", "What is left?", "Two things", "Stop"]
+
+
+def test_turns_wait_while_redis_is_away(
+    record: CallRecorder, stored: Callable[[], list[str]], redis_server: RedisServer
+) -> None:
+    turns = [f"turn {number}" for number in range(20)]
+    with redis_server.refusing():
+        for turn in turns:
+            record.agent_response(turn)
+        time.sleep(1)  # attempts fail
+    record.user_transcript("After")
+
+    assert record.close(30)
+    assert stored() == [*turns, "After"]
+
+
+def test_close_says_that_something_is_not_written(
+    record: CallRecorder, redis_server: RedisServer
+) -> None:
+    with redis_server.refusing():
+        record.user_transcript("Too late")
+
+        assert not record.close(0.2)
+
+
+def test_refused_turn_is_logged_without_its_words(
+    record: CallRecorder, stored: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    record.agent_response("Before")
+    record.user_transcript("secret, and half a surrogate pair: \ud800")
+    record.agent_response("After")
+
+    assert record.close(30)
+    assert stored() == ["Before", "After"]
+    assert "Not recorded" in caplog.text
+    assert "secret" not in caplog.text
