@@ -116,8 +116,9 @@ class CallRecorder:
         else:
             client = StoreClient.from_url(address)
             self._store = ConversationRepository(client, retention_seconds=retention_seconds)
-        self._conversation_id = conversation_id
-        # The SDK tells its callbacks neither the call's id nor the events'.
+        self.conversation_id = conversation_id
+        # The SDK tells its callbacks neither the call's id nor the events': no id that looks like
+        # a turn's (transcripts.turn_id), which would be that of another call.
         self._call_id = f"call-{now_ms()}-{secrets.token_hex(8)}"
         self._count = 0
         self._agent_turns: dict[str, str] = {}
@@ -167,13 +168,13 @@ class CallRecorder:
 
     def _new_id(self, speaker: str) -> str:
         self._count += 1
-        return f"{self._call_id}:n{self._count}:{speaker}"
+        return f"{self._call_id}-{self._count}-{speaker}"
 
     def _put_message(self, message_id: str, message: dict[str, object]) -> None:
         self._put(
             message_id,
             lambda: self._store.put_message(
-                self._conversation_id, message_id, AgentMessage.parse(message)
+                self.conversation_id, message_id, AgentMessage.parse(message)
             ),
         )
 

@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent_conversations.recorder import CallRecorder
+from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.transcripts import transcript_of
+from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.api.routes import PREFIX
+from tests.agent_conversations.webhooks import delivery, turn
 from tests.faults.client import Response
 from tests.faults.servers import RedisServer, Service
 
@@ -71,6 +75,27 @@ def test_call_of_the_sdk_is_recorded(record: CallRecorder, stored: Callable[[], 
 
     assert record.close()
     assert stored() == ["How can I help?", "What is left?", "Two things", "Stop"]
+
+
+def test_transcript_finds_the_turns_of_the_recorder(
+    record: CallRecorder, stored: Callable[[], list[str]], redis_server: RedisServer
+) -> None:
+    record.agent_response("How can I help?")
+    record.user_transcript("What is left?")
+    record.agent_response("Two things are left.")
+    assert record.close()
+    turns = [
+        turn("agent", "How can I help?", 1),
+        turn("user", "What is left?", 2),
+        turn("agent", "Two things", 3, interrupted=True),
+        turn("user", "Thanks", 4),
+    ]
+    transcript = transcript_of(delivery(*turns)["data"], "conv_1", 1_000)
+
+    conversations = ConversationRepository(StoreClient.from_url(redis_server.url))
+    conversations.merge_transcript(record.conversation_id, transcript)
+
+    assert stored() == ["How can I help?", "What is left?", "Two things", "Thanks"]
 
 
 def test_turns_wait_while_redis_is_away(
