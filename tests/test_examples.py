@@ -39,6 +39,7 @@ NOT_RUN = {
     "import type": "TypeScript; make types compiles the same types",
     "import { follow }": "a page in a browser runs it, in test_watching_in_browser.py",
     "import { Conversation }": "a page in a browser runs it, in test_recording_in_browser.py",
+    "follow({": "a page in a browser runs it, in test_watching_in_browser.py",
     "const socket": "tests/agent_conversations/live connects in its way",
     "client_max_body_size": "tests/test_proxies.py runs it",
     "agent.example.com {": "tests/test_proxies.py runs it",

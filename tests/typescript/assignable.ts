@@ -39,10 +39,12 @@ export const components_agree: {
   AgentMessagePage: "agrees",
   AgentSessionRegistered: "agrees",
   AgentSessionStatus: "agrees",
+  AgentPushRequest: "agrees",
+  AgentPush: "agrees",
   Error: "agrees",
 };
 
-type Failures<Responses> = Exclude<keyof Responses, 200 | 201 | 204>;
+type Failures<Responses> = Exclude<keyof Responses, 200 | 201 | 202 | 204>;
 
 type AnswersAgree<Promised, Responses> = {
   [Status in keyof Promised]: Status extends keyof Responses
@@ -70,6 +72,8 @@ export const answers_agree: {
   registerAgentSession: { 201: "agrees", errors: "agrees" },
   getAgentSession: { 200: "agrees", errors: "agrees" },
   deleteAgentSession: { 204: "agrees", errors: "agrees" },
+  pushToAgent: { 202: "agrees", 200: "agrees", errors: "agrees" },
+  getAgentPush: { 200: "agrees", errors: "agrees" },
 };
 
 // The frames of the live socket, as a frontend takes them: each by its type.
@@ -88,6 +92,7 @@ export const frames_agree: {
   "agent_conversation.messages_added": "agrees",
   "agent_conversation.message_updated": "agrees",
   "agent_conversation.changed": "agrees",
+  "agent_session.push": "agrees",
   error: "agrees",
 };
 
@@ -102,6 +107,7 @@ export function count(frame: Frame): number | undefined {
     case "agent_conversation.message_updated":
     case "agent_conversation.changed":
     case "agent_conversation.deleted":
+    case "agent_session.push":
       return undefined;
     case "error":
       throw new Error(frame.error);

@@ -190,7 +190,7 @@ export interface Answers {
   getAgentPush: { 200: AgentPush };
 }
 
-/** What goes over the live socket, by its `type`; a result is the client's. */
+/** What is sent over the live socket, by its `type`. */
 export interface Frames {
   "agent_conversation.snapshot": WithConversation;
   "agent_conversation.created": WithConversation;
@@ -222,7 +222,6 @@ export interface Frames {
     text: string;
     contextId?: string;
   };
-  "agent_session.push_result": { pushId: string; ok: boolean; reason?: string };
   error: {
     conversationId: string;
     error: string;

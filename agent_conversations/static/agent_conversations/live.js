@@ -14,6 +14,10 @@
  * Over the socket come only changes (delta mode); what is handed over is the whole conversation, each
  * time a new object, so that a framework sees that it is another one. After a break it comes back with
  * growing pauses and takes what it has missed.
+ *
+ * A tab that holds a session names it, and takes the texts that are pushed into its running conversation:
+ *
+ *     follow({ url, conversationId, sessionId, onPush: ({ text }) => call.sendUserMessage(text) });
  */
 
 /**
@@ -26,13 +30,20 @@
  *   `missing`: there is no such conversation yet; `unavailable`: the server cannot read it at the moment;
  *   `broken`: there is no connection, and another is tried. After `deleted` nothing more comes.
  *
+ * @typedef {{ pushId: string, kind: "user_message" | "contextual_update", text: string,
+ *   contextId?: string | undefined }} Push  given to this tab, and to no other
+ *
  * @typedef {object} Options
  * @property {string} url  of the live socket, without a query
  * @property {string} conversationId
  * @property {string} [token]  one of the server's API tokens, where it has any
- * @property {(conversation: Conversation) => void} onConversation
+ * @property {(conversation: Conversation) => void} [onConversation]
  * @property {(state: State, detail: { error?: string, retryMs?: number }) => void} [onState]
  *   `error` is the server's sentence, `retryMs` the pause until the next attempt
+ * @property {string} [sessionId]  of the session that this tab has registered
+ * @property {(push: Push) => unknown} [onPush]
+ *   hands a push to the ElevenLabs client. What it returns, or that its promise resolves, reports the push as
+ *   delivered; what it throws, as failed, with the error's message for a reason.
  */
 
 const SHORTEST_PAUSE_MS = 500;
@@ -44,11 +55,25 @@ const GOOD_MS = 10_000;
 /** How often something is sent: only then does a browser notice that the other end has gone. */
 const BEAT_MS = 20_000;
 
+/** How many results are sent again after a break: the last of them may not have arrived. */
+const RESULTS_KEPT = 20;
+
+/** Of a reason: with a long pushId, the frame has less than the 4 KiB that the server takes. */
+const REASON_CHARACTERS = 400;
+
 /**
  * @param {Options} options
  * @returns {{ stop: () => void }}
  */
-export function follow({ url, conversationId, token, onConversation, onState = () => {} }) {
+export function follow({
+  url,
+  conversationId,
+  token,
+  onConversation = () => {},
+  onState = () => {},
+  sessionId,
+  onPush,
+}) {
   /** @type {Conversation | undefined} */
   let conversation;
   let revision = "";
@@ -57,6 +82,8 @@ export function follow({ url, conversationId, token, onConversation, onState = (
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let retry;
   let failures = 0;
+  /** @type {string[]} */
+  let results = [];
 
   function connect() {
     clearTimeout(retry);
@@ -65,11 +92,15 @@ export function follow({ url, conversationId, token, onConversation, onState = (
       query.set("after", String(conversation.messages.length));
       query.set("revision", revision);
     }
+    if (sessionId && onPush) query.set("sessionId", sessionId);
     const opening = new WebSocket(`${url}?${query}`, token ? [`bearer.${token}`] : []);
     const began = Date.now();
     socket = opening;
     // A resuming viewer that has missed nothing is sent nothing.
-    opening.onopen = () => conversation && onState("live", {});
+    opening.onopen = () => {
+      if (conversation) onState("live", {});
+      for (const result of results) opening.send(result); // the server keeps the first
+    };
     opening.onmessage = ({ data }) => take(JSON.parse(data));
     opening.onclose = () => {
       if (socket !== opening) return;
@@ -86,6 +117,8 @@ export function follow({ url, conversationId, token, onConversation, onState = (
     if (frame.type === "error") {
       const missing = frame.code === "conversation_not_found";
       onState(missing ? "missing" : "unavailable", { error: frame.error });
+    } else if (frame.type === "agent_session.push") {
+      hand(frame);
     } else if (frame.type === "agent_conversation.deleted") {
       stop();
       onState("deleted", {});
@@ -97,6 +130,21 @@ export function follow({ url, conversationId, token, onConversation, onState = (
       onState("live", {});
       onConversation(conversation);
     }
+  }
+
+  /** @param {Push} push */
+  async function hand({ pushId, kind, text, contextId }) {
+    /** @type {{ ok: boolean, reason?: string }} */
+    let became = { ok: true };
+    try {
+      await onPush?.({ pushId, kind, text, contextId });
+    } catch (error) {
+      const reason = String(error instanceof Error ? error.message : error);
+      became = { ok: false, reason: reason.slice(0, REASON_CHARACTERS) };
+    }
+    const result = JSON.stringify({ type: "agent_session.push_result", pushId, ...became });
+    results = [...results, result].slice(-RESULTS_KEPT);
+    if (socket?.readyState === WebSocket.OPEN) socket.send(result);
   }
 
   function reconnect() {

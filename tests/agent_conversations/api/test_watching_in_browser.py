@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.agent_conversations.api.routes import PREFIX
 from tests.faults.servers import PROJECT_DIR, Service
+from tests.waiting import wait_until
 
 OUTAGE_MS = 30_000
 """Within this time a page has noticed that its connection broke, or that there is one again."""
@@ -307,6 +308,91 @@ def test_module_resumes_without_what_it_has(
     say(service, talk, "After the stop")
     page.wait_for_timeout(300)
     assert page.evaluate("handed.length") == 2
+
+
+def hold_session(page: Page, service: Service, conversation_id: str, on_push: str) -> None:
+    """Register a session, and follow by ``live.js`` as the tab that holds it."""
+    body = {"sessionUrl": "wss://host/push?token=t", "sessionId": "s-1"}
+    assert service.api.send("POST", f"{PREFIX}/{conversation_id}/session", body).status == 201
+    page.evaluate(
+        f"""async ([module, url, conversationId]) => {{
+            const {{ follow }} = await import(module);
+            window.given = [];
+            const onPush = {on_push};
+            follow({{ url, conversationId, sessionId: "s-1", onPush }});
+        }}""",
+        [
+            f"http://127.0.0.1:{service.port}/static/agent_conversations/live.js",
+            f"ws://127.0.0.1:{service.live_port}{PREFIX}/ws",
+            conversation_id,
+        ],
+    )
+
+
+def push(service: Service, conversation_id: str, **fields: Any) -> None:
+    assert service.api.send("POST", f"{PREFIX}/{conversation_id}/push", fields).status == 202
+
+
+def what_became_of(service: Service, conversation_id: str, push_id: str) -> dict[str, Any]:
+    """Return a push once its tab has said what became of it."""
+    path = f"{PREFIX}/{conversation_id}/push/{push_id}"
+    wait_until(lambda: service.api.send("GET", path).body["state"] not in ("queued", "sent"))
+    found: dict[str, Any] = service.api.send("GET", path).body
+    return found
+
+
+def test_module_hands_pushes_on_and_reports_them(
+    service: Service, frontend: str, page: Page, talk: str
+) -> None:
+    page.goto(frontend)
+    hold_session(
+        page,
+        service,
+        talk,
+        """(push) => {
+            given.push(push);
+            if (push.text === "throw") throw new Error("no call ".repeat(2000));
+            return push.text === "reject" ? Promise.reject("not now") : undefined;
+        }""",
+    )
+
+    push(service, talk, pushId="p-1", text="Done", kind="contextual_update", contextId="x")
+    push(service, talk, pushId="p-2", text="throw")
+    push(service, talk, pushId="p-3", text="reject")
+
+    assert what_became_of(service, talk, "p-1")["state"] == "delivered"
+    thrown, rejected = (what_became_of(service, talk, push_id) for push_id in ("p-2", "p-3"))
+    assert (thrown["state"], thrown["reason"][:8]) == ("failed", "no call ")
+    assert (rejected["state"], rejected["reason"]) == ("failed", "not now")
+    assert page.evaluate("given") == [
+        {"pushId": "p-1", "kind": "contextual_update", "text": "Done", "contextId": "x"},
+        {"pushId": "p-2", "kind": "user_message", "text": "throw", "contextId": None},
+        {"pushId": "p-3", "kind": "user_message", "text": "reject", "contextId": None},
+    ]
+
+
+def test_module_reports_a_push_after_its_connection_broke(
+    service: Service, frontend: str, page: Page, talk: str
+) -> None:
+    page.goto(frontend)
+    hold_session(
+        page,
+        service,
+        talk,
+        """({ pushId }) => {
+            given.push(pushId);
+            return new Promise((resolve) => { window.finish = resolve; });
+        }""",
+    )
+    push(service, talk, pushId="p-1", text="Done")
+    page.wait_for_function("given.length === 1")
+
+    with page.expect_websocket():
+        os.kill(service.live_pid(), signal.SIGKILL)
+        page.evaluate("finish()")
+
+    assert what_became_of(service, talk, "p-1")["state"] == "delivered"
+    assert page.evaluate("given") == ["p-1"]
 
 
 def test_example_of_the_readme_follows(
