@@ -254,6 +254,48 @@ def test_late_write_of_another_turn_is_appended(recorded: ConversationRepository
     assert contents(recorded)[2:] == ["Thanks", "Bye"]
 
 
+def test_late_put_of_a_turn_without_event_is_a_repetition(
+    recorded: ConversationRepository,
+) -> None:
+    recorded.merge_transcript("c", call(turn("agent", "Good-bye!"), turn("user", "Thanks", 3)))
+
+    put = recorded.put_message("c", turn_id(CALL, 4, "agent"), live("agent", "Good bye", 4))
+    other = recorded.put_message("c", turn_id(CALL, 5, "agent"), live("agent", "Well", 5))
+
+    assert (put.replayed, put.message.content) == (True, "Good-bye!")
+    assert (other.appended, other.replayed) == (True, False)
+    assert contents(recorded)[2:] == ["Good-bye!", "Thanks", "Well"]
+
+
+def test_same_words_of_other_events_are_other_turns(recorded: ConversationRepository) -> None:
+    recorded.append_message("c", live("user", "Yes", 9))
+
+    recorded.merge_transcript("c", call(turn("user", "Yes", 5)))
+
+    assert contents(recorded).count("Yes") == 2
+
+
+def test_turns_are_paired_so_that_most_have_a_message(recorded: ConversationRepository) -> None:
+    recorded.append_messages("c", [live("user", "Yes", "n1"), live("user", "Yes", 9)])
+
+    recorded.merge_transcript("c", call(turn("user", "Yes"), turn("user", "Yes", 5)))
+
+    assert contents(recorded).count("Yes") == 2
+
+
+def test_turn_that_was_recorded_whole_is_found_in_any_order(
+    recorded: ConversationRepository,
+) -> None:
+    recorded.append_messages(
+        "c", [live("user", "Stop", "n1"), live("agent", "Let me look at it", "n2")]
+    )
+    heard = turn("agent", "Let me", interrupted=True, original_message="Let me look at it")
+
+    recorded.merge_transcript("c", call(heard, turn("user", "Stop")))
+
+    assert contents(recorded)[2:] == ["Stop", "Let me"]
+
+
 def test_conflict_in_a_late_batch_writes_none_of_it(recorded: ConversationRepository) -> None:
     own = AgentMessage.parse({"role": "user", "content": "one", "messageId": "own"})
     recorded.append_message("c", own)

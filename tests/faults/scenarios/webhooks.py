@@ -45,12 +45,14 @@ class _Call:
         ]
         body = delivery(*turns, call_id=self.call_id, named=self.conversation_id)
         header = signature(encoded(body))
-        for pause in (*PAUSES, None):
+        for attempt, pause in enumerate((*PAUSES, None)):
             response = self._counted(
                 api.send("POST", PATH, body, {"ElevenLabs-Signature": header}), is_delivery=True
             )
             if response.status == 200:
                 self.is_delivered = True
+                if attempt == 0 and response.body["outcome"] != "stored":
+                    self.problems.append(f"{self.call_id} was stored by its first delivery")
                 return
             if pause is not None:
                 time.sleep(pause * random.uniform(1, 1.2))
