@@ -17,6 +17,7 @@ export const conversation = await Conversation.startSession({
     conversationId,
     create: { agentId: "a", userId: "u", metadata: { title: "Today" } },
     session: { signedUrl },
+    live: "ws://127.0.0.1:8001/agent-conversations/api/ws",
     typed: false,
     callbacks: {
       onMessage: ({ message }: { message: string }) => console.log(message),

@@ -1,5 +1,6 @@
 /**
- * Records a call of `@elevenlabs/client`: an ES module without dependencies, for any frontend.
+ * Records a call of `@elevenlabs/client`, and relays pushes to it: an ES module without dependencies but
+ * `live.js` beside it, for any frontend.
  *
  *     import { attach } from "http://127.0.0.1:8000/static/agent_conversations/recorder.js";
  *
@@ -11,6 +12,7 @@
  *         conversationId,
  *         create: { agentId },
  *         session: { signedUrl },
+ *         live: "ws://127.0.0.1:8001/agent-conversations/api/ws",
  *         callbacks: { onMessage: ({ message }) => show(message) },
  *       }),
  *     });
@@ -20,6 +22,8 @@
  * and stands in localStorage meanwhile: the next page of this origin that calls `attach` or `resume`
  * sends what a closed one has left. Nothing that is a credential is kept there.
  */
+
+import { follow } from "./live.js";
 
 /**
  * @typedef {object} Service
@@ -32,11 +36,19 @@
  *   whether to create the conversation, and with what; else it is there, or somebody else creates it
  * @property {object} [session]  what to register for as long as the call lasts: an object with the
  *   push-capable URL as it was given, such as `{ signedUrl }`. `sessionId` is the call's id.
+ * @property {string} [live]  address of the live socket: pushes to the session that come over it are
+ *   handed to the call, and recorded
  * @property {boolean} [typed]  whether to record what goes out as a text (`sendUserMessage`); true
  *   unless said otherwise
  * @property {Callbacks} [callbacks]  the application's own; each is called after the recorder's
  *
  * @typedef {Service & Recording} Options
+ *
+ * @typedef {object} Call  the library's conversation object
+ * @property {() => string} getId
+ * @property {() => boolean} isOpen
+ * @property {(text: string) => void} sendUserMessage
+ * @property {(text: string, options?: { contextId?: string }) => void} sendContextualUpdate
  *
  * @typedef {object} Callbacks  those of `@elevenlabs/client` that the recorder needs; others pass
  * @property {(conversation: any) => void} [onConversationCreated]
@@ -104,16 +116,19 @@ export function attach(options) {
   /** @type {CallRecord | undefined} */
   let call;
 
-  /** @param {string} id */
-  function begin(id) {
+  /**
+   * @param {string} id
+   * @param {Call} [connection]
+   */
+  function begin(id, connection) {
     if (call?.id === id) return;
     call?.end();
-    call = new CallRecord(options, id);
+    call = new CallRecord(options, id, connection);
   }
 
   /** @type {Required<Callbacks>} */
   const own = {
-    onConversationCreated: (conversation) => begin(conversation.getId()),
+    onConversationCreated: (conversation) => begin(conversation.getId(), conversation),
     onConnect: ({ conversationId }) => begin(conversationId),
     onMessage: (turn) => call?.turn(turn),
     onInterruption: (event) => call?.interrupted(event),
@@ -126,7 +141,7 @@ export function attach(options) {
     },
     onOutgoingEvent: (event) => {
       if (event.type === "client_tool_result") call?.clientToolResult(event);
-      else if (typed) call?.typed(event);
+      else if (typed && !isRelaying) call?.typed(event);
     },
     onDisconnect: () => call?.end(),
   };
@@ -168,13 +183,18 @@ export function resume(service) {
 
 // --- What is said in a call --------------------------------------------------------------------
 
+/** What goes out now is no typed text, but one that was pushed; all recorders of this page know it. */
+let isRelaying = false;
+
 class CallRecord {
   /**
    * @param {Options} options
    * @param {string} id  ElevenLabs' id of the call
+   * @param {Call} [connection]  of which older versions of the library tell nothing
    */
-  constructor(options, id) {
+  constructor(options, id, connection) {
     this.id = id;
+    this.connection = connection;
     const conversationId = options.conversationId ?? id;
     this.outbox = new Outbox(options, conversationId);
     /** @type {Map<string, string[]>} what was said under an event's id, by each role */
@@ -188,8 +208,17 @@ class CallRecord {
       const fields = options.create === true ? {} : options.create;
       this.outbox.push({ create: { ...fields, conversationId } });
     }
-    const { session } = options;
+    const { session, live, token } = options;
     this.session = session && new Session(options, conversationId, { ...session, sessionId: id });
+    this.following = live
+      ? follow({
+          url: live,
+          conversationId,
+          ...(token && { token }),
+          sessionId: id,
+          onPush: (push) => this.relay(push),
+        })
+      : undefined;
     this.end = this.end.bind(this);
     globalThis.addEventListener?.("pagehide", this.end);
   }
@@ -197,6 +226,29 @@ class CallRecord {
   end() {
     globalThis.removeEventListener?.("pagehide", this.end);
     this.session?.end();
+    this.following?.stop();
+  }
+
+  /**
+   * Hands a push to the call; throws where that cannot be. Whether the agent heard it, nobody can say.
+   *
+   * @param {import("./live.js").Push} push
+   */
+  relay({ pushId, kind, text, contextId }) {
+    const { connection } = this;
+    if (!connection) throw new Error("this version of @elevenlabs/client does not hand out its conversation");
+    if (!connection.isOpen()) throw new Error("the call has ended"); // a closed socket would say nothing
+    const isSaid = kind === "user_message";
+    if (!isSaid && kind !== "contextual_update") throw new Error(`this page knows no ${kind}`);
+    isRelaying = true;
+    try {
+      if (isSaid) connection.sendUserMessage(text);
+      else connection.sendContextualUpdate(text, contextId ? { contextId } : {});
+    } finally {
+      isRelaying = false;
+    }
+    const message = { role: isSaid ? "user" : "system", content: text, source: "system_event" };
+    this.outbox.push({ add: { ...message, messageId: pushId, timestamp: new Date().toISOString() } });
   }
 
   /**

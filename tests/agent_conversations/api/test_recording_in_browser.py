@@ -6,7 +6,9 @@ The server that it talks to is ``tests/elevenlabs_server.py``.
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +440,77 @@ def test_deleted_conversation_is_not_made_again(
     page.wait_for_function(NOTHING_LEFT)
 
 
+def push(service: Service, conversation_id: str, text: str, **fields: Any) -> str:
+    """Push a text to the registered session; return the push's id."""
+    path = f"{PREFIX}/{conversation_id}/push"
+    response = service.api.send("POST", path, {"text": text, **fields})
+    assert response.status == 202
+    return str(response.body["pushId"])
+
+
+def state(service: Service, conversation_id: str, push_id: str) -> str:
+    path = f"{PREFIX}/{conversation_id}/push/{push_id}"
+    return str(service.api.send("GET", path).body["state"])
+
+
+@pytest.fixture
+def start_relayed(service: Service, elevenlabs: ElevenLabsServer, start: Start) -> Start:
+    """Start a call to which pushes are relayed."""
+    live = f"ws://127.0.0.1:{service.live_port}{PREFIX}/ws"
+    return partial(start, session={"signedUrl": elevenlabs.signed_url}, live=live)
+
+
+def test_push_reaches_the_call_and_is_recorded(
+    service: Service, page: Page, start_relayed: Start, talk: str
+) -> None:
+    call = start_relayed(page)
+    wait_until(lambda: session(service, talk))
+
+    said_by_us = push(service, talk, "The report is done.")
+    assert call.expect("user_message")["text"] == "The report is done."
+    told = push(service, talk, "It has 3 pages.", kind="contextual_update", contextId="report")
+    update = call.expect("contextual_update")
+
+    assert (update["text"], update["context_id"]) == ("It has 3 pages.", "report")
+    wait_until(lambda: said(service, talk) == ["The report is done.", "It has 3 pages."])
+    recorded = [(one["role"], one["source"], one["messageId"]) for one in messages(service, talk)]
+    assert recorded == [("user", "system_event", said_by_us), ("system", "system_event", told)]
+    wait_until(lambda: state(service, talk, said_by_us) == "delivered")
+    wait_until(lambda: state(service, talk, told) == "delivered")
+
+
+def test_push_to_two_recorders_is_said_once(
+    service: Service, page: Page, start_relayed: Start, talk: str
+) -> None:
+    call = start_relayed(page, recorders=2)
+    wait_until(lambda: session(service, talk))
+
+    pushed = [push(service, talk, f"text {number}") for number in range(5)]
+    wait_until(lambda: {state(service, talk, one) for one in pushed} == {"delivered"})
+    page.evaluate("conversation.sendUserMessage('The end')")
+
+    heard = [call.expect("user_message")["text"] for _ in range(6)]
+    assert heard == [*(f"text {number}" for number in range(5)), "The end"]
+    page.wait_for_function(NOTHING_LEFT)
+    assert sorted(said(service, talk)) == sorted(heard)
+
+
+def test_push_during_a_broken_connection_comes_after_it(
+    service: Service, page: Page, start_relayed: Start, talk: str
+) -> None:
+    call = start_relayed(page)
+    wait_until(lambda: session(service, talk))
+    first = push(service, talk, "Before")
+    assert call.expect("user_message")["text"] == "Before"
+    wait_until(lambda: state(service, talk, first) == "delivered")
+
+    os.kill(service.live_pid(), signal.SIGKILL)
+    second = push(service, talk, "Meanwhile")
+
+    assert call.expect("user_message")["text"] == "Meanwhile"
+    wait_until(lambda: state(service, talk, second) == "delivered")
+
+
 @pytest.fixture
 def page_with_microphone(chromium: Browser) -> Iterator[Page]:
     """A page of a browser whose microphone gives a tone, and which asks nobody."""
@@ -462,6 +535,7 @@ def test_example_of_the_readme_records_a_voice(
     assert library in example
     example = example.replace(library, "const { Conversation } = ElevenLabsClient;")
     example = example.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    example = example.replace("127.0.0.1:8001", f"127.0.0.1:{service.live_port}")
     page = page_with_microphone
     open_page(page, application)
     page.evaluate(
@@ -481,3 +555,5 @@ def test_example_of_the_readme_records_a_voice(
     page.wait_for_function("shown.length === 1")
     wait_until(lambda: said(service, talk) == ["How can I help?"])
     wait_until(lambda: session(service, talk))
+    push(service, talk, "The report is done.")
+    assert call.expect("user_message")["text"] == "The report is done."
