@@ -95,6 +95,9 @@ const MAX_BATCH_CHARACTERS = 200_000;
 /** So much of a request may outlive its page; the browser refuses more. */
 const MAX_OUTLIVING_BYTES = 60_000;
 
+/** So much of a pushId is part of its message's id. */
+const MAX_PUSH_ID_CHARACTERS = 128;
+
 /** The service takes 16 KiB of arguments. */
 const MAX_ARGUMENTS_BYTES = 16 * 1024;
 
@@ -247,8 +250,10 @@ class CallRecord {
     } finally {
       isRelaying = false;
     }
-    const message = { role: isSaid ? "user" : "system", content: text, source: "system_event" };
-    this.outbox.push({ add: { ...message, messageId: pushId, timestamp: new Date().toISOString() } });
+    const role = isSaid ? "user" : "system";
+    // A message's id has 256 characters at most, as has a pushId alone.
+    const name = `push-${pushId.slice(0, MAX_PUSH_ID_CHARACTERS)}:${role}`;
+    this.add(name, { role, content: text, source: "system_event" });
   }
 
   /**

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from config.environment import PROJECT_DIR
 from tests.agent_conversations.api.routes import PREFIX
+from tests.agent_conversations.webhooks import SECRET, delivery, encoded, signature, turn
 from tests.elevenlabs_server import Call, ElevenLabsServer, elevenlabs_server
 from tests.faults.servers import Service
 from tests.waiting import wait_until
@@ -40,7 +41,9 @@ Start = Callable[..., Call]
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service with its live process, as ``make run`` starts them."""
-    service = Service(tmp_path_factory.mktemp("service"), live=True)
+    service = Service(
+        tmp_path_factory.mktemp("service"), live=True, ELEVENLABS_WEBHOOK_SECRETS=SECRET
+    )
     service.start()
     yield service
     service.stop()
@@ -474,7 +477,10 @@ def test_push_reaches_the_call_and_is_recorded(
     assert (update["text"], update["context_id"]) == ("It has 3 pages.", "report")
     wait_until(lambda: said(service, talk) == ["The report is done.", "It has 3 pages."])
     recorded = [(one["role"], one["source"], one["messageId"]) for one in messages(service, talk)]
-    assert recorded == [("user", "system_event", said_by_us), ("system", "system_event", told)]
+    assert recorded == [
+        ("user", "system_event", f"{call.id}:push-{said_by_us}:user"),
+        ("system", "system_event", f"{call.id}:push-{told}:system"),
+    ]
     wait_until(lambda: state(service, talk, said_by_us) == "delivered")
     wait_until(lambda: state(service, talk, told) == "delivered")
 
@@ -509,6 +515,61 @@ def test_push_during_a_broken_connection_comes_after_it(
 
     assert call.expect("user_message")["text"] == "Meanwhile"
     wait_until(lambda: state(service, talk, second) == "delivered")
+
+
+def test_call_is_complete_after_its_transcript(
+    service: Service, chromium: Browser, page: Page, start_relayed: Start, talk: str
+) -> None:
+    generated = "Two things are left: call Ada, and write the report."
+    call = start_relayed(page)
+    with chromium.new_context() as context:
+        watching = context.new_page()
+        watching.goto(f"http://127.0.0.1:{service.port}/watch/{talk}")
+        shown = watching.get_by_role("log", name="Messages").get_by_role("listitem")
+
+        call.user_says("What is left for today?")
+        expect(shown).to_contain_text(["What is left for today?"])
+        call.tool_is_requested("call-1", "list_tasks")
+        expect(shown.last).to_contain_text("pending")
+        call.tool_has_responded("call-1", "list_tasks", "2 tasks")
+        expect(shown.last).to_contain_text("completed")
+        turn_number = call.agent_says(generated)
+        expect(shown.last).to_contain_text(generated)
+        call.user_cuts_in(turn_number, generated=generated, heard="Two things are left")
+        expect(shown.last).to_contain_text("Two things are left (interrupted)")
+        push(service, talk, "The report is done.")
+        expect(shown.last).to_contain_text("The report is done.")
+        page.evaluate("conversation.sendUserMessage('Thanks')")
+        expect(shown).to_have_count(5)
+        call.end()
+
+        result = {"request_id": "call-1", "tool_name": "list_tasks", "result_value": "2 tasks"}
+        transcript = delivery(
+            turn("user", "What is left for today?", 1),
+            turn("agent", None, 2, tool_calls=[{**result, "params_as_json": '{"day": "today"}'}]),
+            turn("agent", None, 2, tool_results=[{**result, "is_error": False}]),
+            turn("agent", "Two things are left", 3, interrupted=True, original_message=generated),
+            turn("user", "The report is done.", None, source_medium="text"),
+            turn("user", "Thanks", None, source_medium="text"),
+            turn("agent", "Goodbye!", 6),
+            call_id=call.id,
+            named=talk,
+        )
+        body = encoded(transcript)
+        headers = {"ElevenLabs-Signature": signature(body)}
+        assert service.api.send("POST", "/webhooks/elevenlabs", transcript, headers).status == 200
+
+        expect(shown.last).to_contain_text("Goodbye!")
+        expect(shown).to_have_count(6)
+    assert said(service, talk) == [
+        "What is left for today?",
+        "",
+        "Two things are left",
+        "The report is done.",
+        "Thanks",
+        "Goodbye!",
+    ]
+    assert messages(service, talk)[1]["toolArgs"] == {"day": "today"}
 
 
 @pytest.fixture
