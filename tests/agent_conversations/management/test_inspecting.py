@@ -157,7 +157,7 @@ def start(server: EmbeddedServer, *arguments: str, stdout: int) -> "subprocess.P
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
-        stderr=stdout,
+        stderr=subprocess.STDOUT,
     )
 
 
