@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.faults.result import Result
-from tests.faults.scenarios import disks, races, watching, webhooks
+from tests.faults.scenarios import disks, pushing, races, watching, webhooks
 from tests.faults.scenarios.connections import few_connections
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
@@ -84,6 +84,10 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         *(
             Run(name, partial(watching.watch, watched, watching.FAULTS[name]), repeats)
             for name, repeats in WATCHED.items()
+        ),
+        *(
+            Run(f"pushes: {name}", partial(pushing.pushes, watched, fault), 3)
+            for name, fault in pushing.FAULTS.items()
         ),
         Run("nonsense", partial(watching.nonsense, watched), 1),
         Run("dead viewer", partial(watching.dead_peer, watched), 1),

@@ -118,6 +118,10 @@ class Api:
     def session(self, conversation_id: str) -> Response:
         return self.send("GET", f"{API}/{conversation_id}/session")
 
+    def push(self, conversation_id: str, push_id: str) -> Response:
+        body = {"text": "words", "pushId": push_id}
+        return self.send("POST", f"{API}/{conversation_id}/push", body)
+
     def unregister(self, conversation_id: str, session_id: str | None = None) -> Response:
         query = {} if session_id is None else {"sessionId": session_id}
         return self.send("DELETE", f"{API}/{conversation_id}/session{_query(query)}")

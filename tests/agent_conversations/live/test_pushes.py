@@ -3,7 +3,7 @@
 import json
 import socket
 import struct
-import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,16 @@ def test_push_is_given_to_its_tab_and_reported(watch: Watch) -> None:
     assert state() == "sent"
     report(tab)
     wait_until(lambda: state() == "delivered")
+
+
+def test_push_is_given_without_waiting_for_the_next_look(loop: Loop) -> None:
+    with live_server(loop, compare_seconds=300) as port:
+        tab = Viewer(loop, port, "c-1", sessionId="s-1").connect().wait_for_types("error")
+
+        push()
+
+        tab.wait_for(given)
+        tab.close()
 
 
 def test_tab_that_cannot_says_why(watch: Watch) -> None:
@@ -164,6 +174,7 @@ def test_push_stays_sent_as_long_as_its_tab_is_open(watch: Watch, real_service: 
     assert state() == "sent"
     tab.close()
     let_pass(real_service, 40)
+    time.sleep(1)  # several looks
 
     assert state() == "unknown"
 
@@ -322,7 +333,7 @@ def test_result_that_comes_in_an_outage_is_stored_after_it(
         report(tab)
         if not stays:
             tab.close()
-        threading.Event().wait(0.5)
+        time.sleep(0.5)
         assert state() == "sent"
 
     wait_until(lambda: state() == "delivered")
