@@ -172,7 +172,7 @@ class PushRepository:
         return self._store.exist([push_queue_key(*queue) for queue in queues])
 
     def list_waiting(self, conversation_id: str, session_id: str) -> list[str]:
-        """Return the ids of the pushes that may wait for a tab, oldest first, a hundred at most."""
+        """Return the ids of the oldest pushes that may wait for a tab, in order; 100 at most."""
         key = push_queue_key(conversation_id, session_id)
         try:
             ids: Any = self._store.call(

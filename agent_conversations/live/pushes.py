@@ -15,6 +15,8 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from websockets.protocol import State
+
 from agent_conversations.frames import PushFrame, PushResultFrame, type_of
 from agent_conversations.live.viewer import Viewer, send
 from sessions_store.errors import (
@@ -58,7 +60,8 @@ class Tab:
         """On the event loop's clock, after it left."""
 
     def can_take(self) -> bool:
-        return self.gives_up_at is None and not self.viewer.is_paused
+        """Whether it is there, as far as is known, and reads what it is sent."""
+        return self.viewer.state is State.OPEN and not self.viewer.is_paused
 
 
 class Pushes:
