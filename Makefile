@@ -11,7 +11,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --req
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-check check format openapi architecture \
-	types lock clean
+	types play lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN { FS = ":.*  ## " } /^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' \
@@ -59,6 +59,10 @@ architecture: $(VENV)/dev.stamp  ## draw the picture of docs/architecture.md fro
 types: $(VENV)/dev.stamp  ## compile the contract's TypeScript types against the schema's (needs Node.js)
 	cd tests/typescript && npm ci --no-audit --no-fund --silent && npm test --silent
 	$(BIN)/python -m pytest -q tests/agent_conversations/api/openapi/test_asyncapi.py
+
+play: $(VENV)/dev.stamp  ## play a call in the browser, beside make run (needs Node.js; ARGS=)
+	cd tests/typescript && npm ci --no-audit --no-fund --silent
+	$(BIN)/python -m tests.played_call $(ARGS)
 
 lock: $(VENV)/dev.stamp  ## pin the requirements anew (needs uv)
 	cd requirements && for file in base dev; do \

@@ -90,6 +90,11 @@ class Call:
             if event["type"] == kind:
                 return event
 
+    def received(self) -> Iterator[dict[str, Any]]:
+        """Yield what the client sends, until it hangs up."""
+        while (event := self._received.get())["type"] != "hung_up":
+            yield event
+
     def end(self) -> None:
         """Hang up, as the agent does."""
         self._socket.close()
@@ -104,6 +109,7 @@ class Call:
             event = json.loads(frame)
             # The user's audio has a key of its own, and no type.
             self._received.put({"type": "user_audio_chunk", **event})
+        self._received.put({"type": "hung_up"})
 
 
 class ElevenLabsServer:
