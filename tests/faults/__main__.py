@@ -25,6 +25,7 @@ from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
 from tests.faults.scenarios.outages import OUTAGES, crowd_while_hanging, outage
+from tests.faults.scenarios.recording import recorded_calls
 from tests.faults.scenarios.replies import lost_replies, slow_replies
 from tests.faults.servers import Rig, rig
 
@@ -95,6 +96,7 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         Run("webhooks, Redis killed", partial(webhooks.killed_redis, direct), 15),
         Run("webhooks, worker killed", partial(webhooks.killed_worker, direct), 4),
         Run("webhooks, replies lost", partial(webhooks.lost_replies, relayed), 15),
+        Run("recorded calls", recorded_calls, 10),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),

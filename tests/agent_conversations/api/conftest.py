@@ -4,10 +4,7 @@ import json
 import os
 import shutil
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from redis import Redis
 from tests.agent_conversations.api.routes import PREFIX
 from tests.conftest import ServedClient
 from tests.faults.servers import Service
+from tests.frontend import served
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -178,19 +176,8 @@ def frontend(tmp_path: Path) -> Iterator[str]:
 
     What a test puts into ``tmp_path`` is served beside it.
     """
-    (tmp_path / "index.html").write_text("<!doctype html><title>Frontend</title>")
-    handler = partial(_Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
+    with served(tmp_path) as address:
+        yield address
 
 
 def bearer(token: str) -> dict[str, str]:

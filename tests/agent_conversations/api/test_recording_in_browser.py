@@ -20,9 +20,8 @@ from tests.agent_conversations.api.routes import PREFIX
 from tests.agent_conversations.webhooks import SECRET, delivery, encoded, signature, turn
 from tests.elevenlabs_server import Call, ElevenLabsServer, elevenlabs_server
 from tests.faults.servers import Service
+from tests.frontend import CLIENT, NOTHING_LEFT, begin_call, bring_client, module_of, open_page
 from tests.waiting import wait_until
-
-CLIENT = PROJECT_DIR / "tests/typescript/node_modules/@elevenlabs/client/dist/lib.iife.js"
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
@@ -31,9 +30,6 @@ pytestmark = [
         reason="make types brings @elevenlabs/client",
     ),
 ]
-
-NOTHING_LEFT = "!Object.keys(localStorage).length"
-"""True in a page once the service has acknowledged everything."""
 
 Start = Callable[..., Call]
 
@@ -64,7 +60,7 @@ def talk(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def application(frontend: str, tmp_path: Path) -> str:
     """The address of a frontend's page, beside which there is the library."""
-    shutil.copy(CLIENT, tmp_path)
+    bring_client(tmp_path)
     return frontend
 
 
@@ -77,43 +73,15 @@ def start(service: Service, elevenlabs: ElevenLabsServer, application: str, talk
 
     def start(page: Page, *, recorders: int = 1, **options: Any) -> Call:
         open_page(page, application)
-        page.evaluate(
-            """async ([module, options, count, signedUrl]) => {
-                const { attach } = await import(module);
-                let { callbacks = {} } = window;
-                for (let i = 0; i < count; i++) callbacks = attach({ ...options, callbacks });
-                window.conversation = await ElevenLabsClient.Conversation.startSession({
-                    signedUrl,
-                    textOnly: true,
-                    clientTools: window.clientTools ?? {},
-                    ...callbacks,
-                });
-            }""",
-            [
-                module_of(service),
-                {**api_of(service), "conversationId": talk, "create": True, **options},
-                recorders,
-                elevenlabs.signed_url,
-            ],
-        )
+        given = {**api_of(service), "conversationId": talk, "create": True, **options}
+        begin_call(page, module_of(service.port), elevenlabs.signed_url, given, recorders)
         return elevenlabs.next_call()
 
     return start
 
 
-def module_of(service: Service) -> str:
-    return f"http://127.0.0.1:{service.port}/static/agent_conversations/recorder.js"
-
-
 def api_of(service: Service) -> dict[str, str]:
     return {"url": f"http://127.0.0.1:{service.port}{PREFIX}"}
-
-
-def open_page(page: Page, application: str) -> None:
-    """Open the application's page, where it is not open yet."""
-    if page.url != application:
-        page.goto(application)
-        page.add_script_tag(url="lib.iife.js")
 
 
 def messages(service: Service, conversation_id: str) -> list[dict[str, Any]]:
@@ -307,7 +275,7 @@ def test_tabs_do_not_mix_what_is_theirs(
         second.close()
         first.evaluate(
             "async ([module, service]) => (await import(module)).resume(service)",
-            [module_of(service), api_of(service)],
+            [module_of(service.port), api_of(service)],
         )
         service.start()
 
