@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django.fixtures import Settings
 from redis import Redis
 
@@ -21,6 +21,9 @@ from tests.frontend import served
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
+
+# For what a page is to show; Playwright's 5 s are not enough on a machine that has more to do.
+expect.set_options(timeout=30_000)
 
 NOW = "2026-11-23T16:20:45.123Z"
 """The time that ``clock`` starts with."""
