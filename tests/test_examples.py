@@ -27,6 +27,7 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
 from tests.faults.servers import free_port
+from tests.sessions_store.other_end import serving
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 README, CONTRIBUTING = "README.md", "CONTRIBUTING.md"
@@ -321,6 +322,9 @@ def test_examples_print_what_their_page_shows(reader: Reader, page: str) -> None
         reader.follow(example)
 
 
+PROGRAMS = [block.text for block in blocks_of(README) if block.language == "python"]
+
+
 def test_examples_of_callback_services_push_and_find_the_session(
     redis_port: int, tmp_path: Path
 ) -> None:
@@ -328,7 +332,7 @@ def test_examples_of_callback_services_push_and_find_the_session(
     ws_url = "wss://api.elevenlabs.io/v1/convai/conversation?token=abc123"
     session = AgentSession.from_registration({"wsUrl": ws_url, "sessionId": "s-1"})
     SessionRepository(StoreClient.from_url(url)).set("c-1", session)
-    pushing, reading = [block.text for block in blocks_of(README) if block.language == "python"]
+    pushing, _, reading = PROGRAMS
 
     ended = subprocess.run(
         [sys.executable, "-"],
@@ -343,6 +347,18 @@ def test_examples_of_callback_services_push_and_find_the_session(
     )
 
     assert (ended.stdout, ended.stderr) == (f"queued\n{ws_url}\n", "")
+
+
+def test_example_of_the_ways_past_the_tab_sends_both() -> None:
+    _, program, _ = PROGRAMS
+    with serving() as other:
+        program = program.replace("api_key=api_key", f"api_key='sk', base_url={other.url!r}")
+        payload = {"wsUrl": f"{other.url}/join"}
+        exec(  # noqa: S102  # the README's own
+            program, {"call_id": "conv_1", "session": AgentSession.from_registration(payload)}
+        )
+
+        assert [frame.get("type") for frame in other.frames] == [None, "input_text"]
 
 
 def test_every_block_is_run_or_has_a_reason() -> None:

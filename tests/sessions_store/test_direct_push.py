@@ -2,55 +2,17 @@
 
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
-from typing import Any
 
 import pytest
-from websockets.http11 import Request, Response
-from websockets.sync.server import Server, ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from sessions_store import direct_push
 from sessions_store.direct_push import push_by_monitor, push_to_gateway
 from sessions_store.errors import InvalidRequestError
+from tests.sessions_store.other_end import serving
 from tests.sessions_store.records import session
 
 KEY = "sk_a-secret"
-
-
-class OtherEnd:
-    """What a server on the same machine was sent."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.frames: list[Any] = []
-        self.url = ""
-
-
-@contextmanager
-def serving(
-    handle: Callable[[ServerConnection], None] | None = None, status: int | None = None
-) -> Iterator[OtherEnd]:
-    other = OtherEnd()
-
-    def read(connection: ServerConnection) -> None:
-        for frame in connection:
-            other.frames.append(json.loads(frame))
-
-    def look(connection: ServerConnection, request: Request) -> Response | None:
-        other.requests.append(request)
-        return None if status is None else connection.respond(HTTPStatus(status), "no")
-
-    server: Server
-    with serve(handle or read, "127.0.0.1", 0, process_request=look) as server:
-        other.url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield other
-        server.shutdown()
-        thread.join()
 
 
 def test_monitor_is_sent_a_contextual_update() -> None:
