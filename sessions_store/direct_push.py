@@ -20,6 +20,7 @@ MONITOR_URL = "wss://api.elevenlabs.io"
 TIMEOUT_SECONDS = 5.0
 """For opening the socket, and again for the other end to read what was sent."""
 
+_ORDINARY_CODES = (1000, 1001, 1005)
 _RECEIVED_BYTES = 1024 * 1024
 
 
@@ -91,7 +92,9 @@ def _send(url: str, frame: Mapping[str, Any], headers: Mapping[str, str]) -> Dir
             pong = socket.ping(ack_on_close=True)
             if not pong.wait(TIMEOUT_SECONDS):
                 return DirectPush("failed", "not read in time")
-            if socket.close_code is not None:
+            # One that refuses says so by its code, also where it had read the frame before.
+            socket.close()
+            if socket.close_code not in _ORDINARY_CODES:
                 return DirectPush("failed", f"closed with {socket.close_code}")
     except InvalidStatus as error:
         return DirectPush("failed", f"HTTP {error.response.status_code}")

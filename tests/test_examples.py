@@ -28,6 +28,7 @@ from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
 from tests.faults.servers import free_port
 from tests.sessions_store.other_end import serving
+from tests.waiting import wait_until
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 README, CONTRIBUTING = "README.md", "CONTRIBUTING.md"
@@ -358,7 +359,8 @@ def test_example_of_the_ways_past_the_tab_sends_both() -> None:
             program, {"call_id": "conv_1", "session": AgentSession.from_registration(payload)}
         )
 
-        assert [frame.get("type") for frame in other.frames] == [None, "input_text"]
+        wait_until(lambda: len(other.frames) == 2)
+        assert {frame.get("type") for frame in other.frames} == {None, "input_text"}
 
 
 def test_every_block_is_run_or_has_a_reason() -> None:

@@ -11,6 +11,7 @@ from sessions_store.direct_push import push_by_monitor, push_to_gateway
 from sessions_store.errors import InvalidRequestError
 from tests.sessions_store.other_end import serving
 from tests.sessions_store.records import session
+from tests.waiting import wait_until
 
 KEY = "sk_a-secret"
 
@@ -20,6 +21,7 @@ def test_monitor_is_sent_a_contextual_update() -> None:
         result = push_by_monitor("conv/1", "It is done.", api_key=KEY, base_url=other.url)
 
         assert result == ("sent", "")
+        wait_until(lambda: other.frames)
         assert other.frames == [
             {
                 "command_type": "contextual_update",
@@ -38,6 +40,7 @@ def test_gateway_is_sent_the_frame_at_the_stored_url() -> None:
 
         assert push_to_gateway(stored, frame).state == "sent"
 
+        wait_until(lambda: other.frames)
         assert other.frames == [frame]
         assert other.requests[0].path == "/join?b=2&a=%20&token=t"
 
