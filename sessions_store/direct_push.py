@@ -5,12 +5,14 @@ no tab, and know what is at the other end of the socket; opening a URL of Eleven
 new call, and joins none.
 """
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from sessions_store.push_types import PushText
 from sessions_store.types import AgentSession
@@ -20,7 +22,9 @@ MONITOR_URL = "wss://api.elevenlabs.io"
 TIMEOUT_SECONDS = 5.0
 """For opening the socket, and again for the other end to read what was sent."""
 
-_ORDINARY_CODES = (1000, 1001, 1005)
+REFUSAL_SECONDS = 0.5
+"""A server that refuses what it has read closes the connection within this time."""
+
 _RECEIVED_BYTES = 1024 * 1024
 
 
@@ -82,20 +86,16 @@ def _send(url: str, frame: Mapping[str, Any], headers: Mapping[str, str]) -> Dir
             open_timeout=TIMEOUT_SECONDS,
             close_timeout=TIMEOUT_SECONDS,
             max_size=_RECEIVED_BYTES,
-            # What comes is not read here, and must not keep the pong from coming.
+            # What comes is not waited for, and must not keep the pong from coming.
             max_queue=None,
             # A credential is in the URL or in a header: no proxy of the environment sees it.
             proxy=None,
         ) as socket:
             socket.send(to_json(dict(frame)), text=True)
             # A pong comes after all that was sent before the ping was read (RFC 6455, 5.5.2).
-            pong = socket.ping(ack_on_close=True)
-            if not pong.wait(TIMEOUT_SECONDS):
+            if not socket.ping(ack_on_close=True).wait(TIMEOUT_SECONDS):
                 return DirectPush("failed", "not read in time")
-            # One that refuses says so by its code, also where it had read the frame before.
-            socket.close()
-            if socket.close_code not in _ORDINARY_CODES:
-                return DirectPush("failed", f"closed with {socket.close_code}")
+            _expect_no_refusal(socket)
     except InvalidStatus as error:
         return DirectPush("failed", f"HTTP {error.response.status_code}")
     except ConnectionClosed as error:
@@ -103,3 +103,11 @@ def _send(url: str, frame: Mapping[str, Any], headers: Mapping[str, str]) -> Dir
     except (OSError, WebSocketException) as error:  # a TimeoutError is an OSError
         return DirectPush("failed", type(error).__name__)
     return DirectPush("sent")
+
+
+def _expect_no_refusal(socket: ClientConnection) -> None:
+    """Raise ``ConnectionClosed`` if the other end closes the connection by itself."""
+    until = time.monotonic() + REFUSAL_SECONDS
+    with suppress(TimeoutError):
+        while True:
+            socket.recv(max(0.0, until - time.monotonic()))
