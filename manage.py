@@ -9,8 +9,7 @@ from config.memory import restart_with_glibc_variables
 
 def main() -> None:
     # Imported here, so that a process that restarts has not loaded Django in vain.
-    from django.core.management import execute_from_command_line  # noqa: PLC0415
-
+    from config.command_line import CommandLine  # noqa: PLC0415
     from config.environment import InvalidEnvironmentError, read_environment  # noqa: PLC0415
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -19,7 +18,7 @@ def main() -> None:
         read_environment()
     except InvalidEnvironmentError as error:
         sys.exit(str(error))
-    execute_from_command_line(sys.argv)
+    CommandLine(sys.argv).execute()
 
 
 if __name__ == "__main__":

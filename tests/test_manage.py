@@ -51,6 +51,29 @@ def test_every_command_refuses_an_invalid_environment(command: str) -> None:
     assert "MARK" not in done.stderr
 
 
+def test_help_lists_this_projects_commands_and_no_others() -> None:
+    listed = run("manage.py", "help").stdout
+    names = run("manage.py", "help", "--commands").stdout.split()
+
+    assert {"serve", "shell", "reindex", "list_conversations"} <= set(names)
+    assert names[-2:] == ["check", "spectacular"]
+    assert "  reindex" in listed
+    assert "Rebuilds the list of conversations from their records." in listed
+    assert "migrate" not in listed
+
+
+@pytest.mark.parametrize("command", ["migrate", "runserver", "collectstatic", "startapp"])
+def test_command_of_django_without_use_here_is_refused(command: str) -> None:
+    done = run("manage.py", command)
+
+    assert done.returncode == 1
+    assert f"There is nothing to do here for Django's command '{command}'." in done.stderr
+
+
+def test_mistyped_command_is_corrected() -> None:
+    assert "Did you mean list_sessions?" in run("manage.py", "list_session").stderr
+
+
 def test_check_is_content_with_an_empty_environment() -> None:
     done = run("manage.py", "check")
 
