@@ -176,7 +176,9 @@ class PushRepository:
         key = push_queue_key(conversation_id, session_id)
         try:
             ids: Any = self._store.call(
-                lambda redis: redis.zrange(key, 0, _CLAIMED_AT_ONCE - 1), repeatable=True
+                lambda redis: redis.zrange(key, 0, _CLAIMED_AT_ONCE - 1),
+                key=key,
+                repeatable=True,
             )
         except WrongTypeError:
             raise CorruptRecordError("queue of pushes of", conversation_id) from None

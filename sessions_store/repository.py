@@ -122,7 +122,9 @@ class SessionRepository:
         _check_ttl(ttl_seconds)
         key = session_key(check_conversation_id(conversation_id))
         # Repeatable: sets the same expiry again.
-        return bool(self._store.call(lambda redis: redis.expire(key, ttl_seconds), repeatable=True))
+        return bool(
+            self._store.call(lambda redis: redis.expire(key, ttl_seconds), key=key, repeatable=True)
+        )
 
     def delete(self, conversation_id: str, session_id: str | None = None) -> bool:
         """Delete the session, or only the one with ``session_id``; return whether there was one.
@@ -133,7 +135,7 @@ class SessionRepository:
         key = session_key(check_conversation_id(conversation_id))
         if session_id is None:
             # Repeatable: deleted twice is deleted.
-            return bool(self._store.call(lambda redis: redis.delete(key), repeatable=True))
+            return bool(self._store.call(lambda redis: redis.delete(key), key=key, repeatable=True))
         while True:
             raw = self._read(conversation_id)
             session = None if raw is None else self._decode(conversation_id, raw)

@@ -15,16 +15,24 @@ from django.http import HttpResponse
 from django.http.response import ResponseHeaders
 from django.test.client import Client, ClientHandler
 from pytest_django.fixtures import Settings
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from agent_conversations import services
 from agent_conversations.store.repository import ConversationRepository
 from config.logging import logging_config
 from config.wsgi import application
 from sessions_store.embedded.server import EmbeddedServer
-from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.client import DEFAULT_MAX_WAITING, StoreClient, connection_options
 from sessions_store.redis.connections import ConnectionPool
+from sessions_store.redis.deployment import Deployment, deployment_of
 from sessions_store.repository import SessionRepository
+from tests.deployments import (
+    HOST,
+    ClusterServers,
+    SentinelServers,
+    cluster_servers,
+    sentinel_servers,
+)
 from tests.faults.servers import mounted_small_disk
 from tests.tls import TLS_KINDS, Certificates, make_certificates, tls_in_front_of
 
@@ -82,7 +90,44 @@ def tls_redis(tls_client: Redis) -> Redis:
     return tls_client
 
 
-@pytest.fixture(params=["fake", "real", "tls"])
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
+    """A cluster of three primaries and three replicas, one for each worker of the test run."""
+    with cluster_servers(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def cluster_client(cluster: ClusterServers) -> Iterator[Any]:
+    """redis-py's own client of the cluster."""
+    client: Any = RedisCluster(host=HOST, port=cluster.servers[0].port, protocol=2)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def cluster_redis(cluster: ClusterServers, cluster_client: Any) -> Any:
+    """redis-py's own client of the cluster, which is empty."""
+    cluster.flush()
+    return cluster_client
+
+
+@pytest.fixture(scope="session")
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelServers]:
+    """A primary, two replicas and three sentinels, one for each worker of the test run."""
+    with sentinel_servers(tmp_path_factory.mktemp("sentinels")) as servers:
+        yield servers
+
+
+@pytest.fixture
+def sentinel_redis(sentinels: SentinelServers) -> Redis:
+    """A plain client of the primary, which is empty."""
+    client: Redis = sentinels.primary().client
+    client.flushall()
+    return client
+
+
+@pytest.fixture(params=["fake", "real", "tls", "sentinel", "cluster"])
 def raw_redis(request: pytest.FixtureRequest) -> Redis:
     """The plain client under ``store``, for what a test writes and reads directly."""
     client: Redis = request.getfixturevalue(f"{request.param}_redis")
@@ -90,8 +135,18 @@ def raw_redis(request: pytest.FixtureRequest) -> Redis:
 
 
 @pytest.fixture
-def store(raw_redis: Redis) -> StoreClient:
-    return StoreClient(raw_redis)
+def servers(raw_redis: Redis, request: pytest.FixtureRequest) -> Redis | Deployment:
+    """What ``store`` is made with: as a service finds it, where that is not one server."""
+    kind = request.node.callspec.params["raw_redis"]
+    if kind not in ("sentinel", "cluster"):
+        return raw_redis
+    found = request.getfixturevalue("sentinels" if kind == "sentinel" else "cluster")
+    return deployment_of(found.url, connection_options(), max_waiting=DEFAULT_MAX_WAITING)
+
+
+@pytest.fixture
+def store(servers: Redis | Deployment) -> StoreClient:
+    return StoreClient(servers)
 
 
 @pytest.fixture
@@ -155,16 +210,16 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def interrupted_store(raw_redis: Redis) -> Callable[[Callable[[], object]], StoreClient]:
+def interrupted_store(servers: Redis | Deployment) -> Callable[[Callable[[], object]], StoreClient]:
     """Make a store in which another writer acts once, right after the first call to Redis."""
 
     class InterruptedStore(StoreClient):
         def __init__(self, intrude: Callable[[], object]) -> None:
-            super().__init__(raw_redis)
+            super().__init__(servers)
             self._intrude: Callable[[], object] | None = intrude
 
-        def call(self, command: Callable[[Redis], Any], *, repeatable: bool = False) -> Any:
-            found = super().call(command, repeatable=repeatable)
+        def call(self, command: Callable[[Redis], Any], **options: Any) -> Any:
+            found = super().call(command, **options)
             intrude, self._intrude = self._intrude, None
             if intrude is not None:
                 intrude()
@@ -187,6 +242,7 @@ def point_at(settings: Settings) -> Iterator[Callable[[str], None]]:
     def point(url: str) -> None:
         default = {**settings.CACHES["default"], "LOCATION": url}
         settings.CACHES = {**settings.CACHES, "default": default}
+        settings.REDIS_URL = url
         forget_services()
 
     yield point

@@ -109,7 +109,13 @@ class ConversationIndex:
                 ("ZADD", key, score, conversation_id)
                 for key, score in zip(one, scores, strict=True)
             ]
+            if one[0] not in keys.INDEX_KEYS:
+                # As update_index_and_expiry.lua does: an owner's lists end with what is in them.
+                commands += [self._expiry(key) for key in one]
         self._store.transaction(commands, repeatable=True)
+
+    def _expiry(self, key: str) -> Command:
+        return ("PEXPIRE", key, self._retention_ms) if self._retention_ms else ("PERSIST", key)
 
     def page(
         self, selection: Selection, *, limit: int, offset: int, after: Entry | None

@@ -66,9 +66,9 @@ class ConversationRepository:
             for ever.
         max_messages: the most messages that one conversation may have.
         max_bytes: the most bytes that they may have together, as they are stored.
-        index_in_same_step: whether the index is on the same server as the conversations, so that
-            one script can write both. On a Redis Cluster it is not: the index then follows in a
-            second step.
+        index_in_same_step: whether one script writes a conversation and the index. ``None``:
+            unless the server is a Redis Cluster, where they are in different slots and the index
+            follows in a second step.
 
     Every method raises ``StoreUnavailableError`` if Redis is unavailable,
     ``InvalidRequestError`` for an invalid conversation id, ``ConversationNotFoundError`` if there
@@ -83,9 +83,11 @@ class ConversationRepository:
         retention_seconds: int | None = None,
         max_messages: int = DEFAULT_MAX_MESSAGES,
         max_bytes: int = DEFAULT_MAX_BYTES,
-        index_in_same_step: bool = True,
+        index_in_same_step: bool | None = None,
     ) -> None:
         retention_ms = (retention_seconds or 0) * 1000
+        if index_in_same_step is None:
+            index_in_same_step = not store.is_cluster
         self._store = store
         self._limits = {"max_messages": max_messages, "max_bytes": max_bytes}
         self._index = ConversationIndex(

@@ -17,21 +17,26 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import AskError, NoScriptError, TryAgainError
 from redis.retry import Retry
 
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis import deadline
-from sessions_store.redis.circuit_breaker import CircuitBreaker
-from sessions_store.redis.connections import ConnectionPool, NotConnectedError
+from sessions_store.redis.connections import NotConnectedError
+from sessions_store.redis.deployment import Deployment, OneServer, deployment_of
+from sessions_store.redis.node import Node
 from sessions_store.redis.script import Argument, Script
 
 DEFAULT_MAX_WAITING = 64
 SCAN_COUNT = 500
 """Keys that one step of a SCAN looks at: some tenths of a millisecond of the server's time."""
 
-FULL_PAUSE_SECONDS = 0.02
-"""The pause before a server that had no connection for us is asked again."""
+PAUSE_SECONDS = 0.02
+"""The pause before a server is asked again that had no connection for us, or, in a cluster, while a
+slot is on its way."""
+
+_NOT_HERE = (AskError, TryAgainError)
+"""MOVED too: the node has not the slot, or not all of the keys."""
 
 # Redis has run nothing. (A replica refuses the first write of a script as well.)
 _NOT_DONE = frozenset({"LOADING", "READONLY", "MASTERDOWN", "EXECABORT"})
@@ -70,52 +75,94 @@ def without_credentials(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        port = "" if parts.port is None else f":{parts.port}"
+        hosts = parts.netloc.rpartition("@")[2]
+        for host in hosts.split(","):
+            urlsplit(f"//{host}").port  # noqa: B018  # which looks at it
     except ValueError:
         return "an invalid URL"  # where its password is, nobody knows
     if "@" in parts.path + parts.query + parts.fragment:
         return f"{parts.scheme}://…"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    return f"{parts.scheme}://{hosts}{parts.path}"
 
 
 class StoreClient:
     """A redis-py client whose every failure is a ``StoreUnavailableError``.
 
     Args:
-        redis_client: made with ``connection_options()``.
+        redis_client: made with ``connection_options()``; or a deployment.
         max_waiting: commands that may wait for Redis at the same time; fewer than the threads of
             the process, so that some are left for requests that need no Redis.
     """
 
-    def __init__(self, redis_client: "redis.Redis", max_waiting: int = DEFAULT_MAX_WAITING) -> None:
-        self._redis = redis_client
+    def __init__(
+        self, redis_client: "redis.Redis | Deployment", max_waiting: int = DEFAULT_MAX_WAITING
+    ) -> None:
+        self._servers: Deployment = (
+            OneServer(redis_client, max_waiting)
+            if isinstance(redis_client, redis.Redis)
+            else redis_client
+        )
         self.max_waiting = max_waiting
-        # The client of a Redis Cluster has a pool for each node, and gives connections up itself.
-        self._pool = getattr(redis_client, "connection_pool", None)
-        self._breaker = CircuitBreaker(max_waiting, getattr(self._pool, "max_connections", None))
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
-        """Return a client for ``redis://``, ``rediss://`` or ``unix://``, with our timeouts.
+    def from_url(
+        cls,
+        url: str,
+        *,
+        max_waiting: int = DEFAULT_MAX_WAITING,
+        max_connections: int | None = None,
+    ) -> Self:
+        """Return a client for a server, sentinels or a cluster, with our timeouts.
+
+        Args:
+            url: as ``deployment.py`` has them.
+            max_connections: to each server; ``None`` for as many as are needed.
 
         Raises:
             ValueError: another URL, or one with an option that is unknown or changes replies.
         """
         try:
-            pool = ConnectionPool.from_url(url, **connection_options())
-            # Made, not connected: only that looks at the options' values.
-            pool.connection_class(**pool.connection_kwargs)
+            servers = deployment_of(
+                url,
+                connection_options(),
+                max_waiting=max_waiting,
+                max_connections=max_connections,
+            )
         except (TypeError, ValueError, redis.RedisError):
             raise ValueError("not the URL of a Redis server") from None
-        if pool.get_encoder().decode_responses:
-            raise ValueError("replies are needed as bytes")
-        return cls(redis.Redis(connection_pool=pool))
+        return cls(servers, max_waiting)
 
-    def call(self, command: Callable[["redis.Redis"], T], *, repeatable: bool = False) -> T:
-        """Return what ``command`` returns when it is given the client.
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys are in slots, so that a step has those of one slot only."""
+        return self._servers.is_cluster
+
+    def node_of(self, key: str) -> Node:
+        """Return the server that has a key."""
+        return self._servers.node_of(key)
+
+    def nodes(self) -> Sequence[Node]:
+        """Return the servers that take writes, for ``call``; one, but for a cluster.
+
+        Raises:
+            StoreUnavailableError: no node of a cluster was reached.
+        """
+        return self._servers.primaries()
+
+    def call(
+        self,
+        command: Callable[["redis.Redis"], T],
+        *,
+        key: str | None = None,
+        node: Node | None = None,
+        repeatable: bool = False,
+    ) -> T:
+        """Return what ``command`` returns when it is given the client of a server.
 
         Args:
             command: sends one command or one transaction.
+            key: one of its keys, by which a cluster's node is found; without one, any is asked.
+            node: the server, where it is the command that tells them apart.
             repeatable: whether it may be sent again where the connection broke afterwards: it
                 reads, or a second time has the effect and the result of the first. (What is known
                 to have written nothing is sent once more in any case.)
@@ -128,44 +175,46 @@ class StoreClient:
         # Errors of redis-py are replaced without their context: their texts quote arguments, and
         # so people's words and credentials.
         ask_until = None
+        asked = node or self._servers.node_of(key)
         while True:
             deadline.check()
-            self._breaker.acquire()
+            asked.breaker.acquire()
             try:
-                result = command(self._redis)
+                result = command(asked.client)
             except redis.TimeoutError as error:
-                self._breaker.record_timeout()
-                self._give_up_connections()
+                asked.breaker.record_timeout()
+                asked.give_up_connections()
+                self._servers.has_failed(error)
                 raise StoreUnavailableError(_cause(error)) from None
             except redis.RedisError as error:
-                self._breaker.record_reply()
+                asked.breaker.record_reply()
                 if _is_wrong_type(error):
                     raise WrongTypeError from None
                 failed_before = ask_until is not None
                 # Without a request whose clock runs, as much time as a request has.
                 ask_until = ask_until or time.monotonic() + deadline.seconds_left()
                 is_full = _is_full(error, failed_before=failed_before)
-                if is_full:
+                is_split = isinstance(error, TryAgainError)
+                following = self._servers.redirect(asked, error)
+                if is_full or is_split or following:
                     goes_on = time.monotonic() < ask_until
                 else:
+                    self._servers.has_failed(error)
                     goes_on = not failed_before and _may_be_sent_again(error, repeatable)
                 if not goes_on:
                     raise StoreUnavailableError(_cause(error)) from None
-                self._give_up_connections()
+                if not (is_split or following):
+                    asked.give_up_connections()
                 if is_full:
-                    self._breaker.use_fewer_places()
+                    asked.breaker.use_fewer_places()
             else:
-                self._breaker.record_reply()
+                asked.breaker.record_reply()
                 return result
             finally:
-                self._breaker.release()
-            if is_full:
-                time.sleep(FULL_PAUSE_SECONDS)
-
-    def _give_up_connections(self) -> None:
-        """Where one connection failed, others may: what comes next is sent on a new one."""
-        if self._pool is not None:
-            self._pool.disconnect(inuse_connections=False)
+                asked.breaker.release()
+            if is_full or is_split or (following and failed_before):
+                time.sleep(PAUSE_SECONDS)
+            asked = following or node or self._servers.node_of(key)
 
     def script(self, package: str, name: str, *, repeatable: bool = False) -> ScriptCall:
         """Return a function that runs the script ``lua/<name>.lua`` of ``package``.
@@ -186,7 +235,7 @@ class StoreClient:
                     deadline.check()
                     return client.eval(script.source, key_count, *values)
 
-            return self.call(evaluate, repeatable=repeatable)
+            return self.call(evaluate, key=str(values[0]), repeatable=repeatable)
 
         return run
 
@@ -198,20 +247,13 @@ class StoreClient:
         script = Script(package, name)
 
         def run(calls: Iterable[Mapping[str, Argument]]) -> Sequence[Any]:
-            commands: list[Command] = [
-                ("EVALSHA", script.digest, key_count, *values)
-                for key_count, values in map(script.arrange, calls)
-            ]
-
-            def evaluate(client: "redis.Redis") -> Sequence[Any]:
-                try:
-                    return _execute(client, commands)
-                except NoScriptError:
-                    deadline.check()
-                    client.script_load(script.source)
-                    return _execute(client, commands)
-
-            return self.call(evaluate, repeatable=True) if commands else []
+            return self._send_each(
+                [
+                    ("EVALSHA", script.digest, key_count, *values)
+                    for key_count, values in map(script.arrange, calls)
+                ],
+                script,
+            )
 
         return run
 
@@ -220,11 +262,11 @@ class StoreClient:
 
         Nothing may be sent while it is built; what is sent later goes through ``call``.
         """
-        return make(self._redis)
+        return make(self._servers.node_of(None).client)
 
     def get(self, key: str) -> bytes | None:
         """Return the string at ``key``."""
-        value: bytes | None = self.call(lambda client: client.get(key), repeatable=True)  # type: ignore[assignment]  # bytes: nothing is decoded
+        value: bytes | None = self.call(lambda client: client.get(key), key=key, repeatable=True)  # type: ignore[assignment]  # bytes: nothing is decoded
         return value
 
     def exist(self, keys: Sequence[str]) -> Sequence[bool]:
@@ -239,26 +281,62 @@ class StoreClient:
         Args:
             one_moment: whether to read as of the same moment; the keys must then be on one server.
         """
-
-        def read(client: "redis.Redis") -> Sequence[Any]:
-            replies = _pipeline(client, commands, transaction=one_moment).execute(False)
+        if one_moment:
+            replies = self.call(
+                lambda client: _pipeline(client, commands, transaction=True).execute(False),
+                key=_key_of(commands[0]),
+                repeatable=True,
+            )
             return [_reply_or_wrong_type(one) for one in replies]
-
-        return self.call(read, repeatable=True) if commands else []
+        return self._send_each(commands)
 
     def set_many(self, commands: Sequence[Command]) -> None:
         """Send commands that set the same when they are sent again, in one round trip.
 
         Each is a step by itself; the keys need not be on one server.
         """
-        self.call(lambda client: _execute(client, commands), repeatable=True)
+        self._send_each(commands)
 
     def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
-        """Return the replies to commands that are run as one transaction, in one round trip."""
+        """Return the replies to commands that are run as one transaction, in one round trip.
+
+        Their keys are on one server, and in one slot of a cluster.
+        """
         return self.call(
             lambda client: _pipeline(client, commands, transaction=True).execute(),
+            key=_key_of(commands[0]),
             repeatable=repeatable,
         )
+
+    def _send_each(self, commands: Sequence[Command], script: Script | None = None) -> list[Any]:
+        """Return the replies to commands that may be sent again, in one round trip to each node.
+
+        Args:
+            script: the one that they run.
+        """
+        replies: list[Any] = [None] * len(commands)
+        for positions in self._by_node(commands):
+            part = [commands[position] for position in positions]
+            send = partial(_send_all, part, script)
+            found = self.call(send, key=_key_of(part[0]), repeatable=True)
+            for position, reply in zip(positions, found, strict=True):
+                replies[position] = reply
+        for position, reply in enumerate(replies):
+            if isinstance(reply, _NOT_HERE):
+                send = partial(_send_alone, commands[position], script)
+                replies[position] = self.call(
+                    send, key=_key_of(commands[position]), repeatable=True
+                )
+        return replies
+
+    def _by_node(self, commands: Sequence[Command]) -> Iterable[Sequence[int]]:
+        """Return the positions of the commands that are sent together."""
+        if not self.is_cluster:
+            return [range(len(commands))] if commands else []
+        found: dict[Node, list[int]] = {}
+        for position, command in enumerate(commands):
+            found.setdefault(self._servers.node_of(_key_of(command)), []).append(position)
+        return found.values()
 
     def ping(self) -> None:
         """Raise ``StoreUnavailableError`` unless Redis replies."""
@@ -266,26 +344,45 @@ class StoreClient:
 
     def scan(self, pattern: str) -> Iterator[Sequence[str]]:
         """Yield the keys that match, in batches; a key may come twice, as SCAN allows."""
-        for batch in self._scan(lambda cursor, client: client.scan(cursor, pattern, SCAN_COUNT)):
-            yield _readable(batch)
+        for node in self.nodes():
+            for batch in self._scan(
+                lambda cursor, client: client.scan(cursor, pattern, SCAN_COUNT), node=node
+            ):
+                yield _readable(batch)
 
     def scan_set(self, key: str) -> Iterator[Sequence[str]]:
         """Yield the members of a set, in batches."""
-        for batch in self._scan(lambda cursor, client: client.sscan(key, cursor, None, SCAN_COUNT)):
+        for batch in self._scan(
+            lambda cursor, client: client.sscan(key, cursor, None, SCAN_COUNT), key=key
+        ):
             yield _readable(batch)
 
     def scan_sorted_set(self, key: str) -> Iterator[Sequence[bytes]]:
         """Yield the members of a sorted set, in batches."""
-        for batch in self._scan(lambda cursor, client: client.zscan(key, cursor, None, SCAN_COUNT)):
+        for batch in self._scan(
+            lambda cursor, client: client.zscan(key, cursor, None, SCAN_COUNT), key=key
+        ):
             yield [member for member, _ in batch]
 
-    def _scan(self, step: Callable[[int, "redis.Redis"], Any]) -> Iterator[Sequence[Any]]:
+    def _scan(
+        self,
+        step: Callable[[int, "redis.Redis"], Any],
+        *,
+        key: str | None = None,
+        node: Node | None = None,
+    ) -> Iterator[Sequence[Any]]:
         cursor = 0
         while True:
-            cursor, found = self.call(partial(step, cursor), repeatable=True)
+            send = partial(step, cursor)
+            cursor, found = self.call(send, key=key, node=node, repeatable=True)
             yield found
             if cursor == 0:
                 return
+
+
+def _key_of(command: Command) -> str:
+    """Return a key of a command: its first argument, or that of a script."""
+    return str(command[3 if command[0] == "EVALSHA" else 1])
 
 
 def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction: bool) -> Any:
@@ -295,9 +392,23 @@ def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction
     return pipeline
 
 
-def _execute(client: "redis.Redis", commands: Sequence[Command]) -> Sequence[Any]:
-    replies: Sequence[Any] = _pipeline(client, commands, transaction=False).execute()
-    return replies
+def _send_all(
+    commands: Sequence[Command], script: Script | None, client: "redis.Redis"
+) -> Sequence[Any]:
+    """Return the replies; an error of ``_NOT_HERE`` is one too."""
+    replies = _pipeline(client, commands, transaction=False).execute(False)
+    if script and any(isinstance(one, NoScriptError) for one in replies):
+        deadline.check()
+        client.script_load(script.source)
+        replies = _pipeline(client, commands, transaction=False).execute(False)
+    return [one if isinstance(one, _NOT_HERE) else _reply_or_wrong_type(one) for one in replies]
+
+
+def _send_alone(command: Command, script: Script | None, client: "redis.Redis") -> Any:
+    (reply,) = _send_all([command], script, client)
+    if isinstance(reply, _NOT_HERE):
+        raise reply
+    return reply
 
 
 def _may_be_sent_again(error: redis.RedisError, repeatable: bool) -> bool:

@@ -1,6 +1,7 @@
 """Rate limits that hold exactly under concurrency: counting is one atomic step in Redis."""
 
 import time
+from typing import Any
 
 from limits import RateLimitItem, parse
 from limits.storage import RedisStorage
@@ -8,6 +9,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from sessions_store.redis.client import StoreClient
 
+_PREFIX = "elevenlabs:limit"
 _MAX_USES = 10**9
 _MAX_SECONDS = 10**9
 # The library knows them by their whole names.
@@ -26,12 +28,8 @@ class RateLimiter:
         self._store = store
         self._name = name
         self._rate = parse_rate(rate)
-        storage = store.bare(
-            lambda client: RedisStorage(
-                "redis://", connection_pool=client.connection_pool, key_prefix="elevenlabs:limit"
-            )
-        )
-        self._limiter = MovingWindowRateLimiter(storage)
+        self._limiters: dict[Any, MovingWindowRateLimiter] = {}
+        """By the connections to the server that counts."""
 
     def seconds_to_wait(self, client: str) -> float:
         """Count one use by ``client`` and return 0, or, if it has none left, the seconds to wait.
@@ -40,14 +38,25 @@ class RateLimiter:
             StoreUnavailableError: Redis is unavailable, or the connection broke before its reply:
                 whether the use was counted is then unknown.
         """
+        key = f"{_PREFIX}:{self._rate.key_for(self._name, client)}"
         # Not repeatable: after a lost reply, the second attempt would count the use once more.
-        if self._store.call(lambda _: self._limiter.hit(self._rate, self._name, client)):
+        if self._store.call(
+            lambda redis: self._on(redis).hit(self._rate, self._name, client), key=key
+        ):
             return 0.0
         window = self._store.call(
-            lambda _: self._limiter.get_window_stats(self._rate, self._name, client),
+            lambda redis: self._on(redis).get_window_stats(self._rate, self._name, client),
+            key=key,
             repeatable=True,  # reads
         )
         return max(1.0, window.reset_time - time.time())
+
+    def _on(self, redis: Any) -> MovingWindowRateLimiter:
+        pool = redis.connection_pool
+        if pool not in self._limiters:
+            storage = RedisStorage("redis://", connection_pool=pool, key_prefix=_PREFIX)
+            self._limiters[pool] = MovingWindowRateLimiter(storage)
+        return self._limiters[pool]
 
 
 def parse_rate(rate: str) -> RateLimitItem:

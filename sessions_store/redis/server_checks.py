@@ -3,13 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import StoreClient
+from sessions_store.redis.cluster import NOT_A_CLUSTER
+from sessions_store.redis.node import Node
 from sessions_store.redis.script import Script
 
 UNKNOWN = "unknown"
@@ -17,6 +19,7 @@ MIN_VERSION = (6, 2)
 CHECK_INTERVAL_SECONDS = 1.0
 _PROBE_TTL_SECONDS = 10
 _RECENT_SECONDS = 5.0
+MOST_PROBES = 1_000
 
 _NOT_TO_BE_ASKED = frozenset({"NOPERM", "ResponseError"})
 """The causes of a command that the user may not run, or that the server does not have."""
@@ -33,9 +36,18 @@ class ServerProblem:
 
 _CLUSTER = ServerProblem(
     "cluster",
-    "The server is a node of a Redis Cluster, which has the keys on several servers. Point "
-    "REDIS_URL at a single server; it may have replicas.",
+    "The server is a node of a Redis Cluster, and REDIS_URL names it as a single server. Write "
+    "redis+cluster://{address} (rediss+cluster://… over TLS).",
 )
+_NO_CLUSTER = ServerProblem(
+    "not_a_cluster",
+    "The server that REDIS_URL names as a node of a Redis Cluster is in none. Write redis:// in "
+    "place of redis+cluster:// (rediss:// over TLS).",
+    refuses_writes=True,
+)
+OTHER_KIND = frozenset({_CLUSTER.code, _NO_CLUSTER.code})
+"""Codes of problems that are over when REDIS_URL is written otherwise, and never before."""
+
 REFUSALS: Mapping[str, ServerProblem] = {
     "MISCONF": ServerProblem(
         "cannot_save",
@@ -76,7 +88,7 @@ _probe = Script("sessions_store", "probe_writes")
 def check_server(
     store: StoreClient, probe_keys: Sequence[str], *, conversations_expire: bool = False
 ) -> list[ServerProblem]:
-    """Return the problems of the server; an empty list if it has none.
+    """Return the problems of the server, or of all nodes of a cluster; an empty list if none.
 
     Args:
         probe_keys: two keys, to whose first a harmless write is made; in the slots, on a Redis
@@ -87,15 +99,49 @@ def check_server(
     Raises:
         StoreUnavailableError: Redis is unavailable.
     """
+    if not store.is_cluster:
+        return _check_node(store, store.nodes()[0], probe_keys, conversations_expire)
+    try:
+        probes = _probes(store, probe_keys[0])
+    except StoreUnavailableError as error:
+        if error.cause != NOT_A_CLUSTER:
+            raise
+        return [_NO_CLUSTER]
+    problems: dict[str, ServerProblem] = {}
+    for node, key in probes.items():
+        for problem in _check_node(store, node, key and [key], conversations_expire):
+            told = replace(problem, message=f"{node.address}: {problem.message}")
+            problems.setdefault(problem.code, told)
+    return list(problems.values())
+
+
+def _probes(store: StoreClient, key: str) -> Mapping[Node, str | None]:
+    """Return a key for each node of a cluster, in one of its slots.
+
+    None is found, most often, where a node has fewer than a hundredth of the slots.
+    """
+    probes: dict[Node, str | None] = dict.fromkeys(store.nodes())
+    for number in range(MOST_PROBES):
+        candidate = f"{key}:{number}"
+        node = store.node_of(candidate)
+        probes[node] = probes.get(node) or candidate
+        if None not in probes.values():
+            break
+    return probes
+
+
+def _check_node(
+    store: StoreClient, node: Node, probe_keys: Sequence[str] | None, conversations_expire: bool
+) -> list[ServerProblem]:
     problems: list[ServerProblem] = []
 
     def add(code: str, message: str) -> None:
         problems.append(ServerProblem(code, message))
 
-    refusal = _refusal_of_write(store, probe_keys)
+    refusal = _refusal_of_write(store, node, probe_keys) if probe_keys else None
     if refusal:
         problems.append(refusal)
-    info = _ask(store, lambda client: client.info())
+    info = _ask(store, node, lambda client: client.info())
     if info is None:
         add(
             UNKNOWN,
@@ -112,7 +158,7 @@ def check_server(
             f"{policy}). Set maxmemory-policy noeviction.",
         )
     if info.get("aof_enabled") == 0:
-        if info.get("rdb_saves") or _may_take_snapshots(store):
+        if info.get("rdb_saves") or _may_take_snapshots(store, node):
             add(
                 "snapshots_only",
                 "The server keeps snapshots only: what was said since the last one is lost with "
@@ -132,7 +178,9 @@ def check_server(
     return problems
 
 
-def _refusal_of_write(store: StoreClient, probe_keys: Sequence[str]) -> ServerProblem | None:
+def _refusal_of_write(
+    store: StoreClient, node: Node, probe_keys: Sequence[str]
+) -> ServerProblem | None:
     text = ""
 
     def write(client: "redis.Redis") -> None:
@@ -145,28 +193,30 @@ def _refusal_of_write(store: StoreClient, probe_keys: Sequence[str]) -> ServerPr
             raise
 
     try:
-        store.call(write, repeatable=True)
+        store.call(write, node=node, repeatable=True)
     except StoreUnavailableError as error:
         if error.cause not in REFUSALS:
             raise
         problem = REFUSALS[error.cause]
         sentence = _DISK_FULL if "No space left on device" in text else problem.message
+        if problem is _CLUSTER:
+            sentence = sentence.format(address=node.address)
         return ServerProblem(problem.code, f"{error.cause}: {sentence}", refuses_writes=True)
     return None
 
 
-def _ask(store: StoreClient, command: Callable[["redis.Redis"], Any]) -> Any:
+def _ask(store: StoreClient, node: Node, command: Callable[["redis.Redis"], Any]) -> Any:
     """Return the reply; ``None`` if this may not be asked."""
     try:
-        return store.call(command, repeatable=True)
+        return store.call(command, node=node, repeatable=True)
     except StoreUnavailableError as error:
         if error.cause not in _NOT_TO_BE_ASKED:
             raise
         return None
 
 
-def _may_take_snapshots(store: StoreClient) -> bool:
-    settings = _ask(store, lambda client: client.config_get("save"))
+def _may_take_snapshots(store: StoreClient, node: Node) -> bool:
+    settings = _ask(store, node, lambda client: client.config_get("save"))
     return settings is None or bool(settings.get("save"))
 
 

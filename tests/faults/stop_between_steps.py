@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis import Redis
 
@@ -44,11 +44,11 @@ class StoppingStore(StoreClient):
     stop_at = 0
     steps = 0
 
-    def call(self, command: "Callable[[Redis], T]", *, repeatable: bool = False) -> T:
+    def call(self, command: "Callable[[Redis], T]", **options: Any) -> T:
         self.steps += 1
         if self.steps == self.stop_at:
             os._exit(STOPPED)
-        return super().call(command, repeatable=repeatable)
+        return super().call(command, **options)
 
 
 def run(url: str, operation: str, step: int) -> None:

@@ -186,9 +186,9 @@ def test_concurrent_repetitions_of_a_creation_count_once(
     assert real_conversations.list().total == 1
 
 
-@pytest.mark.parametrize("index_in_same_step", [True, False])
+@pytest.mark.parametrize("index_in_same_step", [None, False])
 def test_creation_repeated_after_a_delete_makes_another_conversation(
-    store: StoreClient, *, index_in_same_step: bool
+    store: StoreClient, *, index_in_same_step: bool | None
 ) -> None:
     conversations = ConversationRepository(store, index_in_same_step=index_in_same_step)
     made = []

@@ -234,11 +234,11 @@ def test_find_corrupt_reports_undecodable_keys_and_impossible_times(real_service
 
 
 @pytest.fixture
-def node(raw_redis: Redis) -> StoreClient:
+def node(store: StoreClient, raw_redis: Redis) -> StoreClient:
     raw_redis.set("agent:conversation:older-1", legacy_json())
     raw_redis.set("agent:conversation:older-2", legacy_json(conversationId="older-2"))
     raw_redis.sadd("agent:conversations:list", "older-1", "older-gone")
-    return StoreClient(raw_redis)
+    return store
 
 
 def test_import_copies_every_conversation_and_keeps_the_source(
@@ -328,14 +328,14 @@ ODD_MESSAGES: list[Any] = [
 
 
 def test_import_keeps_odd_messages_and_tells_each_change(
-    conversations: ConversationRepository, raw_redis: Redis
+    store: StoreClient, conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     record = legacy_json(
         messages=ODD_MESSAGES, createdAt=1738555446, title="Today", status="open", agentId=5
     )
     raw_redis.set("agent:conversation:odd", record)
 
-    result = import_from_node(StoreClient(raw_redis), conversations, ignore)
+    result = import_from_node(store, conversations, ignore)
 
     assert (result.imported, result.unreadable) == (1, {})
     found = conversations.get("odd")
@@ -393,14 +393,14 @@ def test_import_knows_every_field_of_a_message() -> None:
 
 
 def test_import_takes_no_time_before_1970(
-    conversations: ConversationRepository, raw_redis: Redis
+    store: StoreClient, conversations: ConversationRepository, raw_redis: Redis
 ) -> None:
     none = "0001-01-01T00:00:00Z"  # Go's time.Time without a value
     messages = [{"role": "user", "content": "x", "timestamp": one} for one in (none, 1738555446)]
     record = legacy_json(messages=messages, createdAt=none, lastAccessedAt=none)
     raw_redis.set("agent:conversation:go", record)
 
-    result = import_from_node(StoreClient(raw_redis), conversations, ignore)
+    result = import_from_node(store, conversations, ignore)
 
     found = conversations.get("go")
     assert {message.timestamp for message in found.messages} == {"2025-02-03T04:04:06.000Z"}

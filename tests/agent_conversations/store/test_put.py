@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -222,9 +223,9 @@ def test_put_that_is_sent_again_finds_what_it_has_put(
     real_redis: Redis, real_conversations: ConversationRepository
 ) -> None:
     class SentTwice(StoreClient):
-        def call(self, command: Callable[[Redis], object], *, repeatable: bool = False) -> object:  # type: ignore[override]  # of any type
-            super().call(command, repeatable=repeatable)
-            return super().call(command, repeatable=repeatable)
+        def call(self, command: Callable[[Redis], object], **options: Any) -> object:  # type: ignore[override]  # of any type
+            super().call(command, **options)
+            return super().call(command, **options)
 
     real_conversations.create(new("mine"))
     tag = real_conversations.put_message("mine", "m1", said("first")).tag

@@ -154,9 +154,9 @@ def test_cause_of_any_other_failure_is_its_class(store: StoreClient) -> None:
 def test_reads_report_a_wrong_type_in_its_place(
     store: StoreClient, raw_redis: Redis, *, one_moment: bool
 ) -> None:
-    raw_redis.set("text", "x")
-    raw_redis.hset("hash", "field", "value")
-    commands = [("HGETALL", "text"), ("HGETALL", "hash"), ("LRANGE", "none", 0, -1)]
+    raw_redis.set("{one}:text", "x")
+    raw_redis.hset("{one}:hash", "field", "value")
+    commands = [("HGETALL", "{one}:text"), ("HGETALL", "{one}:hash"), ("LRANGE", "{one}", 0, -1)]
 
     wrong, right, empty = store.read_many(commands, one_moment=one_moment)
 
@@ -190,6 +190,8 @@ def test_transaction_is_one_step(real_store: StoreClient, real_redis: Redis) -> 
         ("redis://secret?more@redis.example", "redis://…"),
         ("redis://:12/secret@redis.example", "redis://…"),
         ("redis://user:p?secret@redis.example", "an invalid URL"),
+        ("redis+cluster://me:secret@a:1,[::1]:2", "redis+cluster://a:1,[::1]:2"),
+        ("redis+sentinel://a:1,b/service/0?password=secret", "redis+sentinel://a:1,b/service/0"),
         ("unix:///var/run/valkey.sock?password=secret", "unix:///var/run/valkey.sock"),
     ],
 )

@@ -1,0 +1,237 @@
+"""The client on a Cluster and under Sentinel: what it waits for, follows and survives."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from redis.crc import key_slot
+
+from agent_conversations.store.keys import READINESS_KEYS
+from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis import deadline
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.rate_limit import RateLimiter
+from sessions_store.redis.server_checks import check_server
+from tests.deployments import ClusterServers, SentinelServers, Server
+from tests.waiting import wait_until
+
+KEYS = [f"key-{number}" for number in range(40)]
+
+
+@pytest.fixture
+def cluster_store(cluster: ClusterServers) -> StoreClient:
+    cluster.flush()
+    return StoreClient.from_url(cluster.url)
+
+
+@contextmanager
+def hanging(*servers: Server) -> Iterator[None]:
+    for server in servers:
+        os.kill(server.running.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for server in servers:
+            os.kill(server.running.pid, signal.SIGCONT)
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """A request, which ends within its time."""
+    began = time.monotonic()
+    deadline.begin()
+    try:
+        yield
+    finally:
+        deadline.end()
+    assert time.monotonic() - began < 2.5
+
+
+def keys_of(cluster: ClusterServers, server: Server) -> list[str]:
+    """Return those of KEYS whose slot a server has."""
+    ranges = [
+        (first, last)
+        for first, last, (_, port, *_), *_ in server.client.execute_command("CLUSTER SLOTS")
+        if port == server.port
+    ]
+    return [
+        key
+        for key in KEYS
+        if any(first <= key_slot(key.encode()) <= last for first, last in ranges)
+    ]
+
+
+def set_all(store: StoreClient) -> None:
+    store.set_many([("SET", key, key) for key in KEYS])
+
+
+def test_keys_of_all_nodes_are_written_read_and_scanned(
+    cluster_store: StoreClient, cluster_client: Any
+) -> None:
+    set_all(cluster_store)
+
+    assert [cluster_client.get(key) for key in KEYS] == [key.encode() for key in KEYS]
+    found = cluster_store.read_many([("GET", key) for key in KEYS])
+    assert found == [key.encode() for key in KEYS]
+    assert sorted(key for batch in cluster_store.scan("key-*") for key in batch) == sorted(KEYS)
+    assert all(cluster_store.exist(KEYS))
+
+
+def test_node_that_hangs_leaves_the_others_alone(
+    cluster: ClusterServers, cluster_store: StoreClient
+) -> None:
+    set_all(cluster_store)
+    slow = cluster.primaries()[0]
+    theirs = keys_of(cluster, slow)
+    ours = next(key for key in KEYS if key not in theirs)
+
+    with hanging(slow):
+        with bounded(), pytest.raises(StoreUnavailableError) as caught:
+            cluster_store.get(theirs[0])
+        with pytest.raises(StoreUnavailableError) as refused:
+            cluster_store.get(theirs[0])
+        assert cluster_store.get(ours) == ours.encode()
+
+    assert (caught.value.cause, refused.value.cause) == ("TimeoutError", "circuit breaker open")
+    wait_until(lambda: _get(cluster_store, theirs[0]) == theirs[0].encode())
+    wait_until(lambda: len(cluster.primaries()) == 3)
+
+
+def _get(store: StoreClient, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except StoreUnavailableError:
+        return None
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_cluster_that_hangs_is_given_up_in_time(cluster: ClusterServers, *, is_known: bool) -> None:
+    store = StoreClient.from_url(cluster.url)
+    if is_known:
+        store.get("key")
+
+    with hanging(*cluster.servers), bounded(), pytest.raises(StoreUnavailableError):
+        store.get("key")
+
+    wait_until(lambda: len(cluster.primaries()) == 3)
+    wait_until(lambda: all(_takes_writes(one) for one in cluster.primaries()))
+
+
+def _takes_writes(server: Server) -> bool:
+    return bool(server.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+
+
+def test_slot_on_its_way_is_found_where_it_is(
+    cluster: ClusterServers, cluster_store: StoreClient
+) -> None:
+    source, target, _ = cluster.primaries()
+    key, *_ = keys_of(cluster, source)
+    slot = key_slot(key.encode())
+    ids = [one.client.execute_command("CLUSTER MYID") for one in (source, target)]
+    cluster_store.set_many([("SET", key, "before")])
+    target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+    source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+    try:
+        assert cluster_store.get(key) == b"before"
+        source.client.migrate("127.0.0.1", target.port, key, 0, 1000)
+        assert cluster_store.get(key) == b"before"
+        assert cluster_store.exist([key]) == [True]
+        cluster_store.transaction([("SET", key, "asked"), ("EXPIRE", key, 60)])
+        script = cluster_store.script("sessions_store", "get_session")
+        target.client.script_flush()
+        assert script(session_key=key, default_ttl_seconds=1)[0] == b"asked"
+        # One of two keys has not come yet.
+        both = [key, f"{{{key}}}:other"]
+        with pytest.raises(StoreUnavailableError) as caught:
+            cluster_store.call(lambda client: client.mget(both), key=key)
+        assert caught.value.cause in ("TRYAGAIN", "ASK")
+    finally:
+        for server in (target, source):
+            server.client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+
+    assert cluster_store.get(key) == b"asked"
+    assert cluster_store.get(key) == b"asked"
+
+
+def test_script_is_sent_to_each_node_that_lacks_it(
+    cluster: ClusterServers, cluster_store: StoreClient
+) -> None:
+    script = cluster_store.pipelined_script("sessions_store", "get_session")
+    set_all(cluster_store)
+    for server in cluster.servers:
+        server.client.script_flush()
+
+    replies = script({"session_key": key, "default_ttl_seconds": 60} for key in KEYS)
+
+    assert [reply[0] for reply in replies] == [key.encode() for key in KEYS]
+
+
+def test_uses_are_counted_on_each_kind_of_deployment(store: StoreClient) -> None:
+    limiter = RateLimiter(store, "tests", "2/hour")
+
+    waits = [[limiter.seconds_to_wait(f"client-{one}") for _ in range(3)] for one in range(5)]
+
+    assert [[wait > 0 for wait in three] for three in waits] == [[False, False, True]] * 5
+
+
+def test_problems_of_any_node_are_told(cluster: ClusterServers, cluster_store: StoreClient) -> None:
+    third = cluster.primaries()[2]
+    third.client.config_set("maxmemory", 1)
+    try:
+        found = check_server(cluster_store, READINESS_KEYS)
+    finally:
+        third.client.config_set("maxmemory", 0)
+
+    assert [one.code for one in found] == ["no_persistence", "out_of_memory"]
+    assert found[1].message.startswith(f"{third.address}: OOM: ")
+    assert found[1].refuses_writes
+
+
+def test_single_server_named_as_a_cluster_is_told(sentinels: SentinelServers) -> None:
+    store = StoreClient.from_url(f"redis+cluster://{sentinels.primary().address}")
+
+    (found,) = check_server(store, READINESS_KEYS)
+
+    assert (found.code, found.refuses_writes) == ("not_a_cluster", True)
+    assert "Write redis:// in place" in found.message
+
+
+def test_node_named_as_a_single_server_is_told_the_url(cluster: ClusterServers) -> None:
+    store = StoreClient.from_url(f"redis://{cluster.servers[0].address}")
+
+    found = check_server(store, READINESS_KEYS)
+
+    assert found[0].code == "cluster"
+    assert f"Write redis+cluster://{cluster.servers[0].address} " in found[0].message
+
+
+@pytest.fixture
+def silent_ports() -> Iterator[list[int]]:
+    """Ports on which connections are made, and nobody replies."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        yield [listener.getsockname()[1] for listener in listeners]
+
+
+def test_sentinels_that_hang_are_given_up_in_time(silent_ports: list[int]) -> None:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in silent_ports)
+    store = StoreClient.from_url(f"redis+sentinel://{hosts}/conversations")
+
+    with bounded(), pytest.raises(StoreUnavailableError) as caught:
+        store.ping()
+
+    assert caught.value.cause == "NotConnectedError"
+
+
+def test_second_sentinel_is_asked_where_the_first_hangs(
+    sentinels: SentinelServers, silent_ports: list[int]
+) -> None:
+    url = sentinels.url.replace("://", f"://127.0.0.1:{silent_ports[0]},")
+
+    with bounded():
+        StoreClient.from_url(url).ping()
