@@ -10,6 +10,7 @@ from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.webhooks import RefusedDeliveries, WebhookReceiver
 from sessions_store.pushes import PushRepository
 from sessions_store.redis.client import StoreClient
+from sessions_store.redis.deployment import is_one_server
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import ServerProblem, SharedCheck, check_server
 from sessions_store.repository import SessionRepository
@@ -17,7 +18,13 @@ from sessions_store.repository import SessionRepository
 
 @cache
 def store() -> StoreClient:
-    return StoreClient(get_redis_connection("default"), settings.REDIS_MAX_WAITING)
+    if is_one_server(settings.REDIS_URL):
+        return StoreClient(get_redis_connection("default"), settings.REDIS_MAX_WAITING)
+    return StoreClient.from_url(
+        settings.REDIS_URL,
+        max_waiting=settings.REDIS_MAX_WAITING,
+        max_connections=settings.REDIS_MAX_CONNECTIONS,
+    )
 
 
 @cache

@@ -48,17 +48,6 @@ def _must(
     return AfterValidator(validate)
 
 
-def _is_redis_url(url: str) -> bool:
-    parts = urlsplit(url)
-    port = parts.port or 0
-    (parts.hostname or "").encode("idna")
-    StoreClient.from_url(url)
-    if parts.scheme == "unix":
-        return bool(parts.path)
-    database = parts.path.removeprefix("/")
-    return 0 <= port <= 65_535 and (not database or database.isdecimal())
-
-
 def _has_raw_password(url: str) -> bool:
     """Return whether a ``/``, ``?`` or ``#`` cuts off what stands before the host's ``@``."""
     return re.search(r"#|(?<!unix)://[^/?]*/[^?]*@|^[^?]*\?([^&]*&)*[^&=]*@", url) is not None
@@ -102,10 +91,12 @@ RedisUrl = Annotated[
         "In a password, write %2F for /, %3F for ? and %23 for #.",
     ),
     _must(
-        _is_redis_url,
+        StoreClient.from_url,
         "E001",
         "be the URL of a Redis server",
-        "Write redis://host:6379/0, rediss://… for TLS, or unix:///path/to.sock.",
+        "Write redis://host:6379/0, rediss://… for TLS, or unix:///path/to.sock; for Sentinel "
+        "redis+sentinel://host:26379,host:26379/service/0, for a Cluster "
+        "redis+cluster://host:6379,host:6379.",
     ),
 ]
 LiveUrl = Annotated[
@@ -199,8 +190,9 @@ class Environment(BaseSettings):
     redis_url: RedisUrl = Field(
         default="",
         repr=False,
-        description="`redis://host:6379/0`, `rediss://…` or `unix:///path`; unset: the bundled "
-        "server",
+        description="`redis://host:6379/0` or `unix:///path`, "
+        "`redis+sentinel://host:26379,host:26379/service/0`, "
+        "`redis+cluster://host:6379,host:6379`; `rediss…` over TLS; unset: the bundled server",
     )
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default=PROJECT_DIR / ".data",
@@ -236,8 +228,8 @@ class Environment(BaseSettings):
         default=100,
         ge=1,
         le=1_000,
-        description="connections that one worker opens to Redis at most; it never needs more than "
-        "`THREADS` - 2",
+        description="connections that one worker opens to a Redis server at most; it never needs "
+        "more than `THREADS` - 2",
     )
     keep_alive_seconds: int = Field(
         default=75,
@@ -395,6 +387,6 @@ def _problem(details: ErrorDetails) -> Error:
 def _instead(name: str, value: str) -> str:
     if name == "REDIS_URL":
         # Scheme and host, unless an @ says that a password may be among them.
-        shown = re.findall(r"^(?:\w+://)?(?:(?!.*@)[^:?]*)?", value, re.DOTALL)[0]
+        shown = re.findall(r"^(?:[\w+]+://)?(?:(?!.*@)[^:?]*)?", value, re.DOTALL)[0]
         return f", not {shown if shown == value else shown + '…'!r}"
     return f", not {value!r}" if Environment.model_fields[name.lower()].repr else ""

@@ -34,6 +34,7 @@ CONVERSATION_MAX_MESSAGES = ENVIRONMENT.conversation_max_messages
 CONVERSATION_MAX_BYTES = ENVIRONMENT.conversation_max_bytes
 # Two threads stay free for what needs no Redis, such as /health/live, while Redis hangs.
 REDIS_MAX_WAITING = max(1, ENVIRONMENT.threads - 2)
+REDIS_MAX_CONNECTIONS = ENVIRONMENT.redis_max_connections
 REDIS_URL = ENVIRONMENT.redis_url or server_url(ENVIRONMENT.data_dir)
 
 INSTALLED_APPS = [
@@ -82,6 +83,7 @@ STORAGES = {"staticfiles": {"BACKEND": "config.static_files.PrefixedStaticFilesS
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
+# What makes the client, where REDIS_URL is one server; nothing else uses a cache.
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -90,7 +92,7 @@ CACHES = {
             "CONNECTION_POOL_CLASS": "sessions_store.redis.connections.ConnectionPool",
             "CONNECTION_POOL_KWARGS": {
                 **connection_options(),
-                "max_connections": ENVIRONMENT.redis_max_connections,
+                "max_connections": REDIS_MAX_CONNECTIONS,
             },
         },
     }

@@ -22,6 +22,7 @@ from sessions_store.embedded.errors import EmbeddedServerError
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis.client import without_credentials
+from sessions_store.redis.server_checks import OTHER_KIND
 
 MAX_CONNECTIONS = 500
 """That one worker has open at the same time; further ones wait in the kernel's backlog."""
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         environment: Environment = settings.ENVIRONMENT
         check_access(environment)
         if only == "live":
+            _server_reports()
             address = _free_address(environment.host, settings.LIVE_PORT, "LIVE_PORT")
             if verbosity:
                 self._print([("Live", _live_address(environment))])
@@ -58,9 +60,12 @@ class Command(BaseCommand):
                     stack.enter_context(EmbeddedServer(environment.data_dir)).keep_running()
                 except EmbeddedServerError as error:
                     raise CommandError(str(error)) from error
+            reports = _server_reports()
             if only is None:
                 stack.enter_context(LiveProcess())
             self._print_summary(environment, with_live=only is None)
+            for report in reports:
+                self.stderr.write(report)
             # From here on a signal ends the server, and the server's end unwinds the stack.
             _server(environment, address).serve()
 
@@ -89,14 +94,24 @@ class Command(BaseCommand):
                 ("Access", "API_TOKENS" if settings.API_TOKENS else "open: no API_TOKENS"),
             ]
         )
-        try:
-            for problem in server_problems():
-                self.stderr.write(f"Redis: {problem.message}")
-        except StoreUnavailableError as error:
-            self.stderr.write(
-                f"Redis is unavailable ({error.cause}); until it is back, the API responds with "
-                "503."
-            )
+
+
+def _server_reports() -> list[str]:
+    """Return what is to be told about the Redis server.
+
+    Raises:
+        CommandError: it is of another kind than REDIS_URL says, so that nothing would work.
+    """
+    try:
+        problems = server_problems()
+    except StoreUnavailableError as error:
+        return [
+            f"Redis is unavailable ({error.cause}); until it is back, the API responds with 503."
+        ]
+    for problem in problems:
+        if problem.code in OTHER_KIND:
+            raise CommandError(problem.message)
+    return [f"Redis: {problem.message}" for problem in problems]
 
 
 def check_access(environment: Environment) -> None:
