@@ -28,6 +28,7 @@ from sessions_store.redis.deployment import Deployment, deployment_of
 from sessions_store.repository import SessionRepository
 from tests.deployments import (
     HOST,
+    PATIENCE_MS,
     ClusterServers,
     SentinelServers,
     cluster_servers,
@@ -93,7 +94,7 @@ def tls_redis(tls_client: Redis) -> Redis:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
     """A cluster of three primaries and three replicas, one for each worker of the test run."""
-    with cluster_servers(tmp_path_factory.mktemp("cluster")) as servers:
+    with cluster_servers(tmp_path_factory.mktemp("cluster"), failure_ms=PATIENCE_MS) as servers:
         yield servers
 
 
@@ -115,7 +116,7 @@ def cluster_redis(cluster: ClusterServers, cluster_client: Any) -> Any:
 @pytest.fixture(scope="session")
 def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelServers]:
     """A primary, two replicas and three sentinels, one for each worker of the test run."""
-    with sentinel_servers(tmp_path_factory.mktemp("sentinels")) as servers:
+    with sentinel_servers(tmp_path_factory.mktemp("sentinels"), failure_ms=PATIENCE_MS) as servers:
         yield servers
 
 

@@ -21,7 +21,10 @@ HOST = "127.0.0.1"
 SERVICE = "conversations"
 SLOTS = 16_384
 FAILURE_MS = 1_000
-"""After which a node or a primary that does not reply is taken for gone."""
+"""After which a node or a primary that does not reply is taken for gone, where that is tested."""
+
+PATIENCE_MS = 60_000
+"""The same for servers that many tests share: a busy machine may stop one for a second."""
 
 _OPTIONS = {"bind": HOST, "repl-diskless-sync-delay": "0", "appendonly": "no"}
 
@@ -86,7 +89,7 @@ def _start(stack: ExitStack, folder: Path, **options: str) -> Server:
 
 @contextmanager
 def cluster_servers(
-    folder: Path, *, primaries: int = 3, replicas: int = 3, **options: str
+    folder: Path, *, failure_ms: int, primaries: int = 3, replicas: int = 3, **options: str
 ) -> Iterator[ClusterServers]:
     """Start a cluster: some 2.5 s."""
     with ExitStack() as stack:
@@ -95,12 +98,10 @@ def cluster_servers(
             _start(
                 stack,
                 folder / str(number),
-                **{
-                    "cluster_enabled": "yes",
-                    "cluster_port": str(bus_port),
-                    "cluster_node_timeout": str(FAILURE_MS),
-                    **options,
-                },
+                cluster_enabled="yes",
+                cluster_port=str(bus_port),
+                cluster_node_timeout=str(FAILURE_MS),
+                **options,
             )
             for number, bus_port in enumerate(bus_ports)
         ]
@@ -120,6 +121,8 @@ def cluster_servers(
         _until(servers, lambda info: info["cluster_state"] == "ok")
         for server in servers[primaries:]:
             wait_until(lambda: server.client.info()["master_link_status"] == "up")  # noqa: B023
+        for server in servers:  # a longer one from the beginning takes longer to begin
+            server.client.config_set("cluster-node-timeout", failure_ms)
         yield ClusterServers(servers)
 
 
@@ -139,7 +142,7 @@ def _replicates(server: Server, primary: bytes) -> bool:
 
 @contextmanager
 def sentinel_servers(
-    folder: Path, *, replicas: int = 2, **options: str
+    folder: Path, *, failure_ms: int, replicas: int = 2, **options: str
 ) -> Iterator[SentinelServers]:
     """Start a primary, its replicas and three sentinels."""
     with ExitStack() as stack:
@@ -151,7 +154,9 @@ def sentinel_servers(
         wait_until(lambda: primary.client.info()["connected_slaves"] == replicas)
         ports = [free_port() for _ in range(3)]
         sentinels = [
-            stack.enter_context(_sentinel(folder / f"sentinel-{port}", port, primary.port))
+            stack.enter_context(
+                _sentinel(folder / f"sentinel-{port}", port, primary.port, failure_ms)
+            )
             for port in ports
         ]
         for sentinel in sentinels:
@@ -168,14 +173,14 @@ def _knows_all(sentinel: Any, replicas: int) -> bool:
 
 
 @contextmanager
-def _sentinel(folder: Path, port: int, primary_port: int) -> Iterator[Redis]:
+def _sentinel(folder: Path, port: int, primary_port: int, failure_ms: int) -> Iterator[Redis]:
     folder.mkdir()
     settings = folder / "sentinel.conf"  # to which it writes what it learns
     settings.write_text(
         f"port {port}\nbind {HOST}\ndir {folder}\nlogfile {folder / 'sentinel.log'}\n"
         f"sentinel monitor {SERVICE} {HOST} {primary_port} 2\n"
-        f"sentinel down-after-milliseconds {SERVICE} {FAILURE_MS}\n"
-        f"sentinel failover-timeout {SERVICE} {4 * FAILURE_MS}\n",
+        f"sentinel down-after-milliseconds {SERVICE} {failure_ms}\n"
+        f"sentinel failover-timeout {SERVICE} {4 * failure_ms}\n",
         "utf-8",
     )
     end_with_us = [sys.executable, "-I", "-S", parent_process.__file__, str(os.getpid())]
