@@ -1,7 +1,7 @@
 """The nodes of a Redis Cluster, and which of them has the slot of a key.
 
 redis-py's ``RedisCluster`` is not used: after a timeout it asks all nodes, so that a request waits
-for many timeouts (docs/decisions/0014-sentinel-and-cluster.md). Here a command goes to one node,
+for many timeouts (docs/decisions/0015-sentinel-and-cluster.md). Here a command goes to one node,
 under the rules for one server.
 """
 
