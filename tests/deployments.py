@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ FAILURE_MS = 1_000
 PATIENCE_MS = 60_000
 """The same for servers that many tests share: a busy machine may stop one for a second."""
 
+_NONE: Mapping[str, str] = {}
 _OPTIONS = {"bind": HOST, "repl-diskless-sync-delay": "0", "appendonly": "no"}
 
 
@@ -73,14 +74,17 @@ class SentinelServers:
         return f"redis+sentinel://{hosts}/{SERVICE}/0"
 
     def primary(self) -> Server:
-        (found,) = [one for one in self.servers if one.client.role()[0] == b"master"]
-        return found
+        with Redis(host=HOST, port=self.sentinel_ports[0], protocol=2) as sentinel:
+            _, port = sentinel.sentinel_get_master_addr_by_name(SERVICE)
+        return next(one for one in self.servers if one.port == int(port))
+
+    def primaries(self) -> Sequence[Server]:
+        return [self.primary()]
 
 
-def _start(stack: ExitStack, folder: Path, **options: str) -> Server:
+def _start(stack: ExitStack, folder: Path, options: Mapping[str, str]) -> Server:
     port = free_port()
-    named = {name.replace("_", "-"): value for name, value in options.items()}
-    running = EmbeddedServer(folder, {**_OPTIONS, "port": str(port), **named})
+    running = EmbeddedServer(folder, {**_OPTIONS, "port": str(port), **options})
     stack.enter_context(running)
     client = Redis.from_url(running.url, protocol=2)
     stack.callback(client.close)
@@ -89,7 +93,12 @@ def _start(stack: ExitStack, folder: Path, **options: str) -> Server:
 
 @contextmanager
 def cluster_servers(
-    folder: Path, *, failure_ms: int, primaries: int = 3, replicas: int = 3, **options: str
+    folder: Path,
+    *,
+    failure_ms: int,
+    primaries: int = 3,
+    replicas: int = 3,
+    options: Mapping[str, str] = _NONE,
 ) -> Iterator[ClusterServers]:
     """Start a cluster: some 2.5 s."""
     with ExitStack() as stack:
@@ -98,10 +107,12 @@ def cluster_servers(
             _start(
                 stack,
                 folder / str(number),
-                cluster_enabled="yes",
-                cluster_port=str(bus_port),
-                cluster_node_timeout=str(FAILURE_MS),
-                **options,
+                {
+                    "cluster-enabled": "yes",
+                    "cluster-port": str(bus_port),
+                    "cluster-node-timeout": str(FAILURE_MS),
+                    **options,
+                },
             )
             for number, bus_port in enumerate(bus_ports)
         ]
@@ -142,14 +153,14 @@ def _replicates(server: Server, primary: bytes) -> bool:
 
 @contextmanager
 def sentinel_servers(
-    folder: Path, *, failure_ms: int, replicas: int = 2, **options: str
+    folder: Path, *, failure_ms: int, replicas: int = 2, options: Mapping[str, str] = _NONE
 ) -> Iterator[SentinelServers]:
     """Start a primary, its replicas and three sentinels."""
     with ExitStack() as stack:
-        primary = _start(stack, folder / "primary", **options)
+        primary = _start(stack, folder / "primary", options)
         following = {"replicaof": f"{HOST} {primary.port}", **options}
         servers = [primary] + [
-            _start(stack, folder / f"replica-{number}", **following) for number in range(replicas)
+            _start(stack, folder / f"replica-{number}", following) for number in range(replicas)
         ]
         wait_until(lambda: primary.client.info()["connected_slaves"] == replicas)
         ports = [free_port() for _ in range(3)]

@@ -21,6 +21,7 @@ from rich.table import Table
 from tests.faults.result import Result
 from tests.faults.scenarios import disks, pushing, races, watching, webhooks
 from tests.faults.scenarios.connections import few_connections
+from tests.faults.scenarios.deployments import kill_primary, move_slots
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
@@ -99,6 +100,10 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         Run("recorded calls", recorded_calls, 10),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
+        Run("a primary killed, Sentinel", partial(kill_primary, "sentinel"), 5),
+        Run("a primary killed, Cluster", partial(kill_primary, "cluster"), 5),
+        Run("slots moved by key", move_slots, 5),
+        Run("slots moved at once", partial(move_slots, at_once=True), 5),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),
     ]
 

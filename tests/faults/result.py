@@ -34,6 +34,8 @@ class Result:
     found: int = 0
     lost: int = 0
     doubled: int = 0
+    lost_ids: set[str] = field(default_factory=set)
+    """Of messages, where they are told apart."""
     slowest_seconds: float = 0.0
     promised_seconds: float | None = RESPONSE_SECONDS
     """``None``: nothing is promised, because the process that would respond was killed."""

@@ -99,12 +99,15 @@ def _kill_while_writing(
             result.repeats += 1
             advance()
         time.sleep(seconds_between[0])
-    _count(result, api, writers)
+    count(result, api, writers, _CONVERSATIONS)
     return result
 
 
-def _count(result: Result, api: Api, writers: Sequence[Writer]) -> None:
-    stored = {one: read_message_ids(api, one) for one in _CONVERSATIONS}
+def count(
+    result: Result, api: Api, writers: Sequence[Writer], conversation_ids: Sequence[str]
+) -> None:
+    """Compare what writers were told with what is stored."""
+    stored = {one: read_message_ids(api, one) for one in conversation_ids}
     for conversation_id, found in stored.items():
         result.doubled += len(found) - len(set(found))
         counted = api.get(conversation_id)
@@ -121,7 +124,9 @@ def _count(result: Result, api: Api, writers: Sequence[Writer]) -> None:
         result.attempted += writer.attempted
         result.acknowledged += len(writer.acknowledged)
         result.found += len(set(writer.acknowledged) & set(own))
-        result.lost += len(set(writer.acknowledged) - set(own))
+        lost = set(writer.acknowledged) - set(own)
+        result.lost_ids |= lost
+        result.lost += len(lost)
         result.slowest_seconds = max(result.slowest_seconds, writer.slowest_seconds)
         result.problems += writer.problems
         if not writer.acknowledged:
