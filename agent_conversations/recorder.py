@@ -11,6 +11,7 @@ It needs no settings: the URL of the Redis that the service uses, or the address
 import http.client
 import logging
 import queue
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from urllib.parse import quote, urlsplit
 from agent_conversations.errors import ConversationExistsError
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
-from sessions_store.errors import InvalidRequestError, StoreError, StoreUnavailableError
+from sessions_store.errors import InvalidRequestError, StoreUnavailableError
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
@@ -50,6 +51,8 @@ class _Api:
         self._path = parts.path.rstrip("/")
         self._headers = {"Content-Type": "application/json"}
         if token:
+            if not re.fullmatch("[!-~]+", token):
+                raise ValueError("token must be of ASCII letters, digits and signs")
             self._headers["Authorization"] = f"Bearer {token}"
 
     def create(self, new: NewConversation) -> None:
@@ -97,7 +100,7 @@ class CallRecorder:
         retention_seconds: the service's ``CONVERSATION_RETENTION_SECONDS``, for its Redis.
 
     Raises:
-        ValueError: another ``address``.
+        ValueError: another ``address``, or a ``token`` that a header cannot carry.
         InvalidRequestError: ``conversation_id`` cannot be one.
     """
 
@@ -125,6 +128,7 @@ class CallRecorder:
         self._writes: queue.SimpleQueue[tuple[str, Callable[[], object]] | None]
         self._writes = queue.SimpleQueue()
         self._closed = threading.Event()
+        self._is_complete = False
         self._put("the conversation", lambda: self._store.create(new))
         self._thread = threading.Thread(target=self._write_all, name="call-recorder", daemon=True)
         self._thread.start()
@@ -155,10 +159,12 @@ class CallRecorder:
 
     def close(self, timeout_seconds: float = 10.0) -> bool:
         """Stop; return whether everything was written in time."""
-        self._writes.put(None)
-        self._thread.join(timeout_seconds)
-        self._closed.set()
-        return not self._thread.is_alive()
+        if not self._closed.is_set():
+            self._writes.put(None)
+            self._thread.join(timeout_seconds)
+            self._is_complete = not self._thread.is_alive()
+            self._closed.set()
+        return self._is_complete
 
     def _add(self, speaker: str, **message: object) -> str:
         message_id = self._new_id(speaker)
@@ -200,7 +206,8 @@ class CallRecorder:
                 pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
             except ConversationExistsError:
                 return  # created with other content: it is there
-            except StoreError as error:
+            except Exception as error:
+                # Whatever it is, the next turn is written; its text may hold what was said.
                 _logger.error("Not recorded: %s (%s)", name, type(error).__name__)
                 return
             else:

@@ -6,7 +6,8 @@ cannot be read in a turn is left out of it, and never refuses the rest.
 
 import hashlib
 import re
-from collections import defaultdict
+from bisect import bisect_right
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,9 +38,12 @@ _OF_ANALYSIS = (
 )
 _OF_FAILURE = ("failure_reason",)
 
-EARLIER_MS = 5 * 60 * 1000
-"""A message without the call's id belongs to it if its time is not longer than this before the
-call began: it may be stamped by another clock."""
+CLOCKS_DIFFER_MS = 5 * 60 * 1000
+"""A message without the call's id may be of it if its time is not longer than this before the call
+began, or after its end: another clock may have stamped it."""
+
+MOST_NEIGHBOURS = 50
+"""Messages among which a turn that was cut off is looked for."""
 
 MAX_ID_CHARACTERS = 256
 
@@ -48,13 +52,17 @@ MAX_ID_CHARACTERS = 256
 class Transcript:
     """What ElevenLabs says of a call.
 
-    ``messages`` are its turns, each with an id of its own; ``outcome`` is what goes into
-    ``metadata.elevenlabs``. ``started_at_ms`` is ``None`` where it is not said.
+    ``handle`` and ``event_timestamp`` say which delivery it is of: one of a call that could not
+    begin has a handle of its own. ``messages`` are its turns, each with an id of its own;
+    ``outcome`` is what goes into ``metadata.elevenlabs``. ``began_ms`` and ``ended_ms`` are
+    ``None`` where neither is said.
     """
 
     call_id: str
+    handle: str
     event_timestamp: int
-    started_at_ms: int | None
+    began_ms: int | None
+    ended_ms: int | None
     messages: Sequence[AgentMessage]
     outcome: Mapping[str, Any]
     agent_id: str | None = None
@@ -75,8 +83,14 @@ class Merged:
 def transcript_of(data: Mapping[str, Any], call_id: str, event_timestamp: int) -> Transcript:
     """Return the transcript in the ``data`` of a webhook; what cannot be read is left out."""
     metadata, analysis = _object(data.get("metadata")), _object(data.get("analysis"))
+    turns = data.get("transcript")
+    turns = [*map(_object, turns)] if isinstance(turns, list) else []
+    seconds = [metadata.get("call_duration_secs"), *(one.get("time_in_call_secs") for one in turns)]
+    lasted_ms = int(max((_number(one) or 0) for one in seconds) * 1000)
     start = _number(metadata.get("start_time_unix_secs"))
-    started_at_ms = None if start is None or start * 1000 > LAST_MS else int(start * 1000)
+    began_ms: int | None = int(start * 1000) if start and start * 1000 <= LAST_MS else None
+    if began_ms is None and event_timestamp:
+        began_ms = max(0, event_timestamp * 1000 - lasted_ms)
     values = {
         "conversation_id": call_id,
         "agent_id": data.get("agent_id"),
@@ -86,13 +100,13 @@ def transcript_of(data: Mapping[str, Any], call_id: str, event_timestamp: int) -
         **{name: metadata.get(name) for name in _OF_METADATA},
         **{name: analysis.get(name) for name in _OF_ANALYSIS},
     }
-    reference_ms = event_timestamp * 1000 if started_at_ms is None else started_at_ms
-    turns = data.get("transcript")
     return Transcript(
         call_id=call_id,
+        handle=f"{call_id}/failure" if "failure_reason" in data else call_id,
         event_timestamp=event_timestamp,
-        started_at_ms=started_at_ms,
-        messages=_messages(call_id, turns if isinstance(turns, list) else [], reference_ms),
+        began_ms=began_ms,
+        ended_ms=None if began_ms is None else began_ms + lasted_ms,
+        messages=_messages(call_id, turns, began_ms or 0),
         outcome=_bounded({name: value for name, value in values.items() if value is not None}),
         agent_id=_identifier(data.get("agent_id")),
         user_id=_identifier(data.get("user_id")),
@@ -122,12 +136,14 @@ _TURN_ID = re.compile(r"([^:]+):(?:.+):(?:user|agent|tool)").fullmatch
 _WITH_EVENT = re.compile(r"[^:]+:[0-9]+:(?:user|agent)").fullmatch
 
 
-def _messages(call_id: str, turns: Sequence[Any], reference_ms: int) -> Sequence[AgentMessage]:
+def _messages(
+    call_id: str, turns: Sequence[Mapping[str, Any]], began_ms: int
+) -> Sequence[AgentMessage]:
     """Return the messages of the turns: what was said, and one for each call of a tool."""
     found: dict[str, dict[str, Any]] = {}
-    for number, turn in enumerate(map(_object, turns)):
+    for number, turn in enumerate(turns):
         seconds = _number(turn.get("time_in_call_secs"))
-        at_ms = min(LAST_MS, reference_ms + int((seconds or 0) * 1000))
+        at_ms = min(LAST_MS, began_ms + int((seconds or 0) * 1000))
         common = {"timestamp": iso_from_ms(at_ms), "timeInCallSecs": seconds}
         said = _said(turn)
         if said:
@@ -205,7 +221,7 @@ def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def _result(result: Mapping[str, Any]) -> dict[str, Any]:
     value = result.get("result_value")
-    output = value if isinstance(value, str) or value is None else json_codec.encode(value).decode()
+    output = value if isinstance(value, str) or value is None else _encoded(value)
     return {
         "toolOutput": output,
         "status": "failed" if result.get("is_error") is True else "completed",
@@ -214,11 +230,11 @@ def _result(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _bounded(values: dict[str, Any]) -> dict[str, Any]:
     """Return an outcome within its limits: the largest values are left out, and named."""
-    sizes = {name: len(json_codec.encode(value)) for name, value in values.items()}
     truncated = [
         name for name, value in values.items() if json_codec.depth(value) > MAX_OUTCOME_DEPTH
     ]
     kept = {name: value for name, value in values.items() if name not in truncated}
+    sizes = {name: len(json_codec.encode(value)) for name, value in kept.items()}
     for name in sorted(kept, key=lambda name: -sizes[name]):
         bounded = {**kept, "truncated": sorted(truncated)} if truncated else kept
         if len(json_codec.encode(bounded)) <= MAX_OUTCOME_BYTES:
@@ -226,6 +242,12 @@ def _bounded(values: dict[str, Any]) -> dict[str, Any]:
         truncated.append(name)
         del kept[name]
     return {**kept, "truncated": sorted(truncated)} if truncated else kept
+
+
+def _encoded(value: object) -> str:
+    if json_codec.depth(value) > MAX_OBJECT_DEPTH:
+        return "(nested too deeply)"
+    return json_codec.encode(value).decode()
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -256,14 +278,20 @@ def _event(value: object) -> int | None:
 # --- One out of two -------------------------------------------------------------------------------
 
 
-def merge(stored: Sequence[AgentMessage], transcript: Transcript) -> Merged:
+def merge(
+    stored: Sequence[AgentMessage], transcript: Transcript, *, after_others: bool = False
+) -> Merged:
     """Return what makes one account out of both.
 
     A turn is the message with its id; a tool's, the one with its call's id. Where either lacks the
     ElevenLabs event, a turn is a message of the same role and words, or one that it cuts off, at
     the same place among the others. Each is matched once.
+
+    Args:
+        after_others: whether other calls' transcripts are there, and not this one's: a message
+            without a call's id that has its second in a call is one of theirs.
     """
-    pairs = _Matching(stored, transcript).pairs
+    pairs = _Matching(stored, transcript, after_others=after_others).pairs
     replaced: dict[int, AgentMessage] = {}
     appended: list[AgentMessage] = []
     for number, turn in enumerate(transcript.messages):
@@ -302,12 +330,18 @@ _Key = Callable[[AgentMessage], object]
 class _Matching:
     """Which turn is which message: ``pairs`` has the numbers of both."""
 
-    def __init__(self, stored: Sequence[AgentMessage], transcript: Transcript) -> None:
+    def __init__(
+        self, stored: Sequence[AgentMessage], transcript: Transcript, *, after_others: bool
+    ) -> None:
         self._stored = stored
         self._turns = transcript.messages
         self.pairs: dict[int, int] = {}
         self._taken: set[int] = set()
-        self._free = dict.fromkeys(_of_call(stored, transcript))
+        self._free = dict.fromkeys(
+            position
+            for position, message in enumerate(stored)
+            if _may_be_of_call(message, transcript, after_others=after_others)
+        )
         by_id = {str(message.message_id): position for position, message in enumerate(stored)}
         by_call = {
             stored[position].tool_call_id: position
@@ -319,6 +353,7 @@ class _Matching:
         for number, turn in self._unmatched():
             if turn.tool_call_id is not None:
                 self._pair(number, by_call.get(turn.tool_call_id))
+        # Of those with the same words, first the ones that were cut off at the same place.
         self._pair_alike(_said_and_generated)
         self._pair_alike(_generated, _said_by)  # recorded whole, and then cut off
         self._pair_alike(_said_by)
@@ -336,43 +371,63 @@ class _Matching:
         ]
 
     def _pair_alike(self, key: _Key, key_of_stored: _Key | None = None) -> None:
-        alike: dict[object, list[int]] = defaultdict(list)
+        alike: dict[tuple[object, bool], deque[int]] = defaultdict(deque)
         for position in self._free:
-            alike[(key_of_stored or key)(self._stored[position])].append(position)
-        # Those with an event first: they fit fewer messages.
-        for number, turn in sorted(self._unmatched(), key=lambda item: not _has_event(item[1])):
-            same = alike[key(turn)]
-            fitting = next((one for one in same if self._may_match(turn, one)), None)
-            if fitting is not None:
-                same.remove(fitting)
-                self._pair(number, fitting)
+            message = self._stored[position]
+            alike[(key_of_stored or key)(message), _has_event(message)].append(position)
+        # Those with an event first: they fit only messages that have none.
+        for with_event in (True, False):
+            for number, turn in self._unmatched():
+                if _has_event(turn) is not with_event:
+                    continue
+                queues = [alike[key(turn), False]]
+                if not with_event:
+                    queues.append(alike[key(turn), True])
+                waiting = [queue for queue in queues if queue]
+                if waiting:
+                    self._pair(number, min(waiting, key=lambda queue: queue[0]).popleft())
 
     def _pair_cut_off(self) -> None:
-        for number, turn in self._unmatched():
-            before = max((self.pairs[one] for one in self.pairs if one < number), default=-1)
-            later = (self.pairs[one] for one in self.pairs if one > number)
-            after = min(later, default=len(self._stored))
-            for position in self._free:
-                if (
-                    before < position < after
-                    and self._may_match(turn, position)
-                    and _is_cut_off(turn, self._stored[position])
-                ):
-                    self._pair(number, position)
-                    break
+        first_after = len(self._stored)
+        after = {}
+        for number in reversed(range(len(self._turns))):
+            after[number] = first_after
+            first_after = min(first_after, self.pairs.get(number, first_after))
+        free = sorted(self._free)
+        before = -1
+        for number, turn in enumerate(self._turns):
+            if number not in self.pairs and turn.role == "assistant":
+                self._pair(number, self._find_cut_off(turn, free, before, after[number]))
+            before = max(before, self.pairs.get(number, before))
 
-    def _may_match(self, turn: AgentMessage, position: int) -> bool:
-        return not (_has_event(turn) and _has_event(self._stored[position]))
+    def _find_cut_off(
+        self, turn: AgentMessage, free: Sequence[int], before: int, after: int
+    ) -> int | None:
+        """Return a message between two positions that is the same turn, heard to another point."""
+        first = bisect_right(free, before)
+        for position in free[first : first + MOST_NEIGHBOURS]:
+            if position >= after:
+                break
+            message = self._stored[position]
+            is_possible = position not in self._taken and not (
+                _has_event(turn) and _has_event(message)
+            )
+            if is_possible and _is_cut_off(turn, message):
+                return position
+        return None
 
 
-def _of_call(stored: Sequence[AgentMessage], transcript: Transcript) -> Iterator[int]:
-    """Yield the positions of messages that may be of the call."""
-    earliest = (transcript.started_at_ms or 0) - EARLIER_MS
-    for position, message in enumerate(stored):
-        call = call_of(str(message.message_id))
-        is_late_enough = ms_from_iso(str(message.timestamp)) >= earliest
-        if call == transcript.call_id or (call is None and is_late_enough):
-            yield position
+def _may_be_of_call(message: AgentMessage, transcript: Transcript, *, after_others: bool) -> bool:
+    call = call_of(str(message.message_id))
+    if call is not None:
+        return call == transcript.call_id
+    if after_others and message.time_in_call_secs is not None:
+        return False
+    if transcript.began_ms is None or transcript.ended_ms is None:
+        return True
+    at_ms = ms_from_iso(str(message.timestamp))
+    earliest = transcript.began_ms - CLOCKS_DIFFER_MS
+    return earliest <= at_ms <= transcript.ended_ms + CLOCKS_DIFFER_MS
 
 
 def _has_event(message: AgentMessage) -> bool:

@@ -6,7 +6,9 @@ A delivery is ``{type, event_timestamp, data}``. ElevenLabs repeats one that was
 
 import hashlib
 import hmac
+import json
 import logging
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -37,6 +39,8 @@ MAX_AHEAD_SECONDS = 5 * 60
 REMEMBERED_SECONDS = 60 * 60
 """How long a refused delivery is remembered: its last repetition comes after some 41 minutes."""
 MOST_REMEMBERED = 10_000
+MOST_DIGITS = 4_300
+"""Of an integer: as many as Python reads."""
 
 TRANSCRIPTION = "post_call_transcription"
 FAILURE = "call_initiation_failure"
@@ -92,18 +96,15 @@ class Delivery:
             InvalidRequestError: not JSON, or not an object with a type.
         """
         try:
-            value = json_codec.decode(json_codec.without_lone_surrogates(body))
-        except json_codec.InvalidJsonError as error:
-            sentence = f"The body cannot be read as JSON: {error}"
-            raise InvalidRequestError(sentence, {"body": [sentence]}) from None
+            value = _decoder.decode(json_codec.without_lone_surrogates(body).decode())
+        except (ValueError, RecursionError):
+            raise InvalidRequestError.of_field("body", "The body cannot be read as JSON") from None
         if not isinstance(value, dict) or not isinstance(value.get("type"), str):
             raise InvalidRequestError.of_field("type", "type must be a string")
         data, timestamp = value.get("data"), value.get("event_timestamp")
         if not isinstance(data, dict):
             data = {}
-        if not (isinstance(timestamp, int) and 0 <= timestamp <= LAST_MS // 1000):
-            timestamp = 0
-        return cls(value["type"], timestamp, _id(data.get("conversation_id")), data)
+        return cls(value["type"], _seconds(timestamp), _id(data.get("conversation_id")), data)
 
     @property
     def digest(self) -> str:
@@ -124,6 +125,22 @@ class Delivery:
         return _id(value)
 
 
+# What is unknown in a delivery does no harm: of a key that comes twice the last counts, and what no
+# JSON has, or a double cannot hold, is null.
+_decoder = json.JSONDecoder(
+    parse_constant=lambda _: None,
+    parse_float=lambda text: number if math.isfinite(number := float(text)) else None,
+    parse_int=lambda text: int(text) if len(text) <= MOST_DIGITS else None,
+)
+
+
+def _seconds(value: object) -> int:
+    """Return a time in seconds since 1970; 0 for what is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_MS // 1000:
+        return value
+    return 0
+
+
 def _id(value: object) -> str | None:
     return value if isinstance(value, str) and is_conversation_id(value) else None
 
@@ -141,11 +158,13 @@ class RefusedDeliveries:
         """Remember a delivery; without a folder to write to, it is not remembered."""
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            remembered = [*self._folder.iterdir()]
-            for path in remembered:
-                if not _is_recent(path):
+            recent = 0
+            for path in self._folder.iterdir():
+                if _is_recent(path):
+                    recent += 1
+                else:
                     path.unlink(missing_ok=True)
-            if len(remembered) < MOST_REMEMBERED:
+            if recent < MOST_REMEMBERED:
                 (self._folder / delivery.digest).touch()
 
     def has(self, delivery: Delivery) -> bool:
@@ -210,7 +229,7 @@ class WebhookReceiver:
             return "ignored"
         data = delivery.data
         if delivery.type == FAILURE:
-            data = {"status": "failed", **data}
+            data = {"status": "failed", "failure_reason": "unknown", **data}
         transcript = transcript_of(data, delivery.call_id, delivery.event_timestamp)
         deadline.renew()  # a long transcript takes a second to decode
         conversation_id = self._conversation_of(delivery, delivery.call_id)

@@ -100,7 +100,8 @@ def _send(url: str, frame: Mapping[str, Any], headers: Mapping[str, str]) -> Dir
         return DirectPush("failed", f"HTTP {error.response.status_code}")
     except ConnectionClosed as error:
         return DirectPush("failed", f"closed with {error.rcvd.code if error.rcvd else 1006}")
-    except (OSError, WebSocketException) as error:  # a TimeoutError is an OSError
+    except (OSError, ValueError, WebSocketException) as error:
+        # A TimeoutError is an OSError; a host that cannot be one is a ValueError.
         return DirectPush("failed", type(error).__name__)
     return DirectPush("sent")
 

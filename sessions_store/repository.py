@@ -81,8 +81,11 @@ class SessionRepository:
 
         The session itself may be over.
         """
-        found = self._store.get(alias_key(session_id))
-        return None if found is None else found.decode()
+        try:
+            found = self._store.get(alias_key(session_id))
+        except WrongTypeError:
+            return None  # not ours
+        return None if found is None else found.decode(errors="replace")
 
     def set_conversation_id(self, session_id: str, conversation_id: str) -> None:
         """Have ``find_conversation_id`` return the conversation."""

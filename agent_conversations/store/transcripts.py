@@ -68,9 +68,10 @@ class TranscriptStore:
         """
         for conversation in self._attempts(conversation_id):
             known = timestamps(conversation.transcripts)
-            if transcript.event_timestamp <= known.get(transcript.call_id, -1):
+            if transcript.event_timestamp <= known.get(transcript.handle, -1):
                 return False
-            merged = transcripts.merge(conversation.messages, transcript)
+            after_others = bool(known) and transcript.call_id not in known
+            merged = transcripts.merge(conversation.messages, transcript, after_others=after_others)
             appended = {
                 str(message.message_id): json_codec.encode(message.to_wire())
                 for message in merged.appended
@@ -86,7 +87,7 @@ class TranscriptStore:
                         "left_out": len(appended) - len(fitting),
                     },
                 )
-            known[transcript.call_id] = transcript.event_timestamp
+            known[transcript.handle] = transcript.event_timestamp
             metadata = {**(conversation.metadata or {}), OUTCOME: outcome}
             fields = {
                 "metadata_json": json_codec.encode(metadata),

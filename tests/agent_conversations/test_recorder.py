@@ -132,3 +132,19 @@ def test_refused_turn_is_logged_without_its_words(
     assert stored() == ["Before", "After"]
     assert "Not recorded" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_close_says_the_same_again(record: CallRecorder, redis_server: RedisServer) -> None:
+    with redis_server.refusing():
+        record.user_transcript("Too late")
+        assert not record.close(0.2)
+
+    assert not record.close()
+
+
+@pytest.mark.parametrize("token", ["a-long-enough-token\n", "€"])
+def test_token_that_no_header_carries_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="token must be of ASCII") as raised:
+        CallRecorder("http://127.0.0.1:1", "c-1", token=token)
+
+    assert token.strip() not in str(raised.value)

@@ -135,6 +135,10 @@ def test_remembered_deliveries_are_bounded(tmp_path: Path) -> None:
     RefusedDeliveries(tmp_path).add(parsed())
 
     assert not RefusedDeliveries(tmp_path).has(parsed())
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    RefusedDeliveries(tmp_path).add(parsed())
+    assert RefusedDeliveries(tmp_path).has(parsed())
 
 
 def test_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ class AgentMessageViewSet(ApiViewSet):
             "What was heard of an answer": _without(ASSISTANT_MESSAGE, "timestamp", "messageId"),
             "A tool's result": _without(TOOL_MESSAGE, "timestamp", "messageId"),
         },
-        headers=[ETAG, IF_MATCH],
+        headers=[ETAG, IF_MATCH, IDEMPOTENCY[1]],
         errors=[
             ConversationNotFoundError,
             ConversationFullError,
@@ -208,7 +208,7 @@ class AgentMessageViewSet(ApiViewSet):
             message,
             if_tag=if_match(request),
         )
-        return _with_tag(request, put, 201 if put.appended else 200)
+        return _with_tag(request, put, 201 if put.appended else 200, replayed=put.replayed)
 
 
 def _checked_id(message_id: str, message: AgentMessage) -> str:
@@ -220,6 +220,11 @@ def _checked_id(message_id: str, message: AgentMessage) -> str:
     return MessageId.parse({"messageId": message_id}).message_id
 
 
-def _with_tag(request: Request, message: StoredMessage, status: int = 200) -> HttpResponseBase:
+def _with_tag(
+    request: Request, message: StoredMessage, status: int = 200, *, replayed: bool = False
+) -> HttpResponseBase:
     body: Encoded[AgentMessage] = Encoded(message.message_json)
-    return respond(request, body, status, {"ETag": f'"{message.tag}"'})
+    headers = {"ETag": f'"{message.tag}"'}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return respond(request, body, status, headers)

@@ -17,6 +17,14 @@ ROWS_AT_ONCE = 200
 """Of a table on a terminal: its columns are as wide as what is in it."""
 
 
+def count(text: str) -> int:
+    """Return a number of records, as an option's ``type``."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
 def add_json_argument(parser: CommandParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"for programs: {what}")
 
@@ -30,10 +38,10 @@ def write_table(
     out: OutputWrapper, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> int:
     """Write rows as they come; return how many. In a pipe they are lines with tabs between."""
-    count = 0
+    written = 0
     waiting: list[Sequence[str]] = []
     for row in rows:
-        count += 1
+        written += 1
         cells = [printable("" if cell is None else str(cell)) for cell in row]
         if not out.isatty():
             out.write("\t".join(cells))
@@ -44,7 +52,7 @@ def write_table(
             waiting.clear()
     if waiting:
         show(out, _table(columns, waiting))
-    return count
+    return written
 
 
 def show(out: OutputWrapper, what: RenderableType) -> None:

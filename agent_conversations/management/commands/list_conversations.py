@@ -5,6 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from agent_conversations.management.commands._output import (
     add_json_argument,
+    count,
     write_json,
     write_table,
 )
@@ -37,7 +38,7 @@ class Command(StoreCommand):
         parser.add_argument("--sort", choices=get_args(SortBy), default="lastAccessedAt")
         parser.add_argument("--order", choices=get_args(SortOrder), default="desc")
         parser.add_argument(
-            "--limit", type=int, default=20, help="at most so many; 0: all (default: %(default)s)"
+            "--limit", type=count, default=20, help="at most so many; 0: all (default: %(default)s)"
         )
         add_json_argument(parser, "a conversation a line, without its messages")
 

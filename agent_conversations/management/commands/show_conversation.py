@@ -4,7 +4,12 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agent_conversations.management.commands._output import add_json_argument, show, write_json
+from agent_conversations.management.commands._output import (
+    add_json_argument,
+    count,
+    show,
+    write_json,
+)
 from agent_conversations.management.commands._store_command import StoreCommand, printable
 from agent_conversations.services import conversations
 from agent_conversations.store.records import StoredConversation
@@ -27,7 +32,7 @@ class Command(StoreCommand):
         parser.add_argument("conversation_id", metavar="ID")
         parser.add_argument(
             "--messages",
-            type=int,
+            type=count,
             metavar="COUNT",
             default=50,
             help="so many, the newest; 0: all (default: %(default)s)",

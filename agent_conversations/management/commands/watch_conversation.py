@@ -1,13 +1,14 @@
 import queue
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from agent_conversations.management.commands._output import add_json_argument, show, write_json
 from agent_conversations.management.commands._store_command import StoreCommand
 from agent_conversations.management.commands.show_conversation import drawn, find
 from agent_conversations.services import conversations, store
 from agent_conversations.store.records import StoredConversation
+from sessions_store.errors import CorruptRecordError, StoreUnavailableError
 from sessions_store.keys import changes_channel
 from sessions_store.redis.subscriber import Subscriber
 
@@ -40,7 +41,12 @@ class Command(StoreCommand):
             subscriber.subscribe(changes_channel(conversation_id))
             while True:
                 _wait(told)
-                part = conversations().find_part(conversation_id)
+                try:
+                    part = conversations().find_part(conversation_id)
+                except StoreUnavailableError:
+                    continue  # what comes meanwhile is shown afterwards
+                except CorruptRecordError as error:
+                    raise CommandError(str(error)) from None
                 if part is None:
                     self.stderr.write("The conversation was deleted.")
                     return

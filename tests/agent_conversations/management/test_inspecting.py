@@ -94,6 +94,15 @@ def test_value_that_cannot_be_one_is_refused() -> None:
         run("list_conversations", "--from", "tomorrow")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("list_conversations", "--limit=-1"), ("show_conversation", "c-1", "--messages=-2")],
+)
+def test_number_of_records_is_not_negative(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match="invalid count value"):
+        run(*arguments)
+
+
 def test_terminal_has_a_table_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
 

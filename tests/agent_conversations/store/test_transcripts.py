@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from agent_conversations import transcripts
 from agent_conversations.errors import ConversationFullError, MessageConflictError
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.transcripts import transcript_of, turn_id
+from agent_conversations.transcripts import merge, transcript_of, turn_id
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
-from sessions_store.wire.clock import ms_from_iso, now_ms
+from sessions_store.wire.clock import iso_from_ms, ms_from_iso, now_ms
 
 CALL = "conv_7101"
 
@@ -25,8 +26,12 @@ def turn(role: str, words: str | None, event: int | None = None, **more: Any) ->
     return {"role": role, "message": words, "source_event_id": event, **more}
 
 
+def now() -> int:
+    return now_ms() // 1000
+
+
 def call(*turns: Mapping[str, Any], timestamp: int = 1_000, **data: Any) -> Any:
-    start = now_ms() // 1000 - 60
+    start = now() - 60
     seconds = [{"time_in_call_secs": 2 * number, **one} for number, one in enumerate(turns)]
     metadata = {"start_time_unix_secs": start, **data.pop("metadata", {})}
     return transcript_of(
@@ -195,6 +200,48 @@ def test_words_of_an_earlier_call_are_not_this_ones(
     recorded.merge_transcript("c", call(turn("user", "Thanks")))
 
     assert contents(recorded).count("Thanks") == 2
+
+
+def test_greeting_of_the_second_call_is_its_own(recorded: ConversationRepository) -> None:
+    greeting = "Hello, how can I help?"
+    recorded.append_message("c", AgentMessage.parse({"role": "agent", "content": greeting}))
+    recorded.merge_transcript("c", call(turn("agent", greeting)))
+    second = transcript_of(
+        {"transcript": [turn("agent", greeting)], "metadata": {"start_time_unix_secs": now()}},
+        "conv_2",
+        2_000,
+    )
+
+    recorded.merge_transcript("c", second)
+    recorded.merge_transcript("c", replace(second, event_timestamp=3_000))
+
+    assert contents(recorded).count(greeting) == 2
+
+
+def test_words_after_the_end_of_a_call_are_others(recorded: ConversationRepository) -> None:
+    hours_ago = now() - 3 * 3600
+    recorded.append_message("c", AgentMessage.parse({"role": "user", "content": "Thanks"}))
+
+    recorded.merge_transcript(
+        "c", call(turn("user", "Thanks"), metadata={"start_time_unix_secs": hours_ago})
+    )
+
+    assert contents(recorded).count("Thanks") == 2
+
+
+def test_turn_that_matches_nothing_is_compared_with_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = [turn("agent", f"a {n} and", None, interrupted=True) for n in range(1_000)]
+    at = iso_from_ms(now_ms())
+    stored = [live("agent", f"b {n}", f"n{n}", timestamp=at) for n in range(1_000)]
+    compared: list[None] = []
+    monkeypatch.setattr(transcripts, "_is_cut_off", lambda *_: compared.append(None))
+
+    merged = merge(stored, call(*turns))
+
+    assert len(merged.appended) == 1_000
+    assert 1_000 <= len(compared) <= 1_000 * transcripts.MOST_NEIGHBOURS
 
 
 def test_outcome_is_beside_the_metadata_of_clients(recorded: ConversationRepository) -> None:

@@ -1,7 +1,8 @@
 -- publish_change(kind, revision_before, revision_after, message_count, position)
 -- Tells those who watch the conversation of a change: 'created', 'message_added', 'message_updated'
--- (the one at a position), 'updated' or 'deleted'. Every script that changes a conversation ends in
--- this. It is a hint to read; a change that cannot be published (ACL) has taken place all the same.
+-- (the one at a position), 'updated', 'rewritten' (several messages) or 'deleted'. Every script that
+-- changes a conversation ends in this. It is a hint to read; a change that cannot be published (ACL)
+-- has taken place all the same.
 -- Uses: changes_channel
 local function publish_change(kind, revision_before, revision_after, message_count, position)
   redis.pcall(

@@ -197,6 +197,56 @@ def test_other_methods_and_no_body_are_refused(send: Send, client: ServedClient)
     assert send(b"", signed="").status_code == 401
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"unknown":NaN',
+        b'"unknown":1e999',
+        b'"unknown":' + b"9" * 5_000,
+        b'"status":"done","status":"done"',
+        b'"unknown":' + b"[" * 500 + b"]" * 500,
+        b'"event_timestamp":true',
+    ],
+)
+def test_field_that_nobody_reads_does_no_harm(send: Send, api: Api, field: bytes) -> None:
+    body = encoded(delivery(turn("user", "Hello", 1))).replace(b'"has_audio": true', field)
+    outer = body.replace(b'{"type"', b"{" + field + b',"type"', 1)
+
+    assert send(body).json()["outcome"] == "stored"
+    assert send(outer).status_code == 200
+    assert api.get(f"/{CALL}").json()["messageCount"] == 1
+    assert api.post(f"/{CALL}/message", {"role": "user", "content": "x"}).status_code == 201
+
+
+def test_time_that_is_none_does_not_spoil_the_conversation(send: Send, api: Api) -> None:
+    assert send(delivery(turn("user", "Hello")) | {"event_timestamp": True}).status_code == 200
+
+    assert send(delivery(turn("user", "Hello"), turn("agent", "Hi"))).json()["outcome"] == "stored"
+    assert api.get(f"/{CALL}").json()["messageCount"] == 2
+
+
+def test_call_that_began_after_a_failure_is_taken(send: Send, api: Api) -> None:
+    failure = delivery(failure_reason="busy") | {"type": "call_initiation_failure"}
+    send(failure)
+    assert send(failure).json()["outcome"] == "repeated"
+
+    assert send(delivery(turn("user", "Hello"))).json()["outcome"] == "stored"
+    assert api.get(f"/{CALL}").json()["messageCount"] == 1
+
+
+def test_put_of_a_transcripts_turn_is_a_repetition(send: Send, api: Api) -> None:
+    send(delivery(turn("user", "Hello", 1)))
+
+    put = api.put(f"/{CALL}/messages/{CALL}:1:user", {"role": "user", "content": "Hullo"})
+
+    assert put.headers["Idempotency-Replayed"] == "true"
+    assert (put.status_code, put.json()["content"]) == (200, "Hello")
+    other = f"/{CALL}/messages/{CALL}:5:summary"
+    assert api.put(other, {"role": "system", "content": "One"}).status_code == 201
+    changed = api.put(other, {"role": "system", "content": "Two"})
+    assert (changed.status_code, changed.json()["content"]) == (200, "Two")
+
+
 def test_outcome_that_was_read_may_be_sent_back(send: Send, api: Api) -> None:
     send(delivery(analysis={"transcript_summary": "x" * 100_000}))
     metadata = api.get(f"/{CALL}").json()["metadata"]
@@ -237,10 +287,11 @@ def post(service: Service, body: bytes, *, chunked: bool = False) -> tuple[int, 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_running_service_takes_a_webhook_of_32_mib(service: Service, chunked: bool) -> None:
     call_id = f"conv_large_{chunked}"
-    words = "word " * 1_200
+    words = "word " * 200
     turns = [turn("user" if n % 2 else "agent", f"{n} {words}", n) for n in range(5_000)]
-    body = encoded(delivery(*turns, call_id=call_id))
-    body += b" " * (MAX_WEBHOOK_BYTES - len(body))
+    rest = "A" * (MAX_WEBHOOK_BYTES - len(encoded(delivery(*turns, call_id=call_id, unknown=""))))
+    body = encoded(delivery(*turns, call_id=call_id, unknown=rest))
+    assert len(body) == MAX_WEBHOOK_BYTES
 
     status, response = post(service, body, chunked=chunked)
 
