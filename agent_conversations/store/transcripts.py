@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from agent_conversations import transcripts
+from agent_conversations import merging
 from agent_conversations.errors import (
     ConversationFullError,
     PreconditionFailedError,
@@ -19,7 +19,7 @@ from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import ConversationReader
 from agent_conversations.store.records import Scores, StoredConversation
 from agent_conversations.store.scripts import ConversationScripts
-from agent_conversations.transcripts import Transcript
+from agent_conversations.transcripts import Transcript, call_of
 from agent_conversations.types import OUTCOME, AgentMessage
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.redis import deadline
@@ -71,7 +71,7 @@ class TranscriptStore:
             if transcript.event_timestamp <= known.get(transcript.handle, -1):
                 return False
             after_others = bool(known) and transcript.call_id not in known
-            merged = transcripts.merge(conversation.messages, transcript, after_others=after_others)
+            merged = merging.merge(conversation.messages, transcript, after_others=after_others)
             appended = {
                 str(message.message_id): json_codec.encode(message.to_wire())
                 for message in merged.appended
@@ -122,13 +122,13 @@ class TranscriptStore:
             repeated = {one: stored[one] for one in given if one in stored}
             known = timestamps(conversation.transcripts)
             for message_id, raw in given.items():
-                is_of_transcript = transcripts.call_of(message_id) in known
+                is_of_transcript = call_of(message_id) in known
                 if message_id in repeated and not is_of_transcript:
                     records.check_repetition(conversation_id, raw, repeated[message_id])
                 if message_id in repeated or not is_of_transcript:
                     continue
                 late = records.decode_message(conversation_id, raw)
-                same = transcripts.find_repeated(conversation.messages, late)
+                same = merging.find_repeated(conversation.messages, late)
                 if same is not None:
                     repeated[message_id] = stored[str(same.message_id)]
             appended = {one: raw for one, raw in given.items() if one not in repeated}

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from agent_conversations import transcripts
+from agent_conversations import merging
 from agent_conversations.errors import ConversationFullError, MessageConflictError
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.transcripts import merge, transcript_of, turn_id
+from agent_conversations.transcripts import transcript_of, turn_id
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
@@ -236,12 +236,12 @@ def test_turn_that_matches_nothing_is_compared_with_its_neighbours(
     at = iso_from_ms(now_ms())
     stored = [live("agent", f"b {n}", f"n{n}", timestamp=at) for n in range(1_000)]
     compared: list[None] = []
-    monkeypatch.setattr(transcripts, "_is_cut_off", lambda *_: compared.append(None))
+    monkeypatch.setattr(merging, "_is_cut_off", lambda *_: compared.append(None))
 
-    merged = merge(stored, call(*turns))
+    merged = merging.merge(stored, call(*turns))
 
     assert len(merged.appended) == 1_000
-    assert 1_000 <= len(compared) <= 1_000 * transcripts.MOST_NEIGHBOURS
+    assert 1_000 <= len(compared) <= 1_000 * merging.MOST_NEIGHBOURS
 
 
 def test_outcome_is_beside_the_metadata_of_clients(recorded: ConversationRepository) -> None:
