@@ -22,6 +22,7 @@ from agent_conversations.errors import (
 from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
+    NotAcknowledgedError,
     PushConflictError,
     PushNotFoundError,
     SessionNotFoundError,
@@ -69,6 +70,7 @@ ERROR_RESPONSES: dict[type[Exception], ErrorResponse] = {
     FeatureDisabledError: ErrorResponse(503, "feature_disabled"),
     StoreUnavailableError: ErrorResponse(503, "store_unavailable"),
     WritesRefusedError: ErrorResponse(503, "store_unavailable"),
+    NotAcknowledgedError: ErrorResponse(503, "store_unavailable"),
     # Every other exception is a fault of ours; its text may hold anything and is never sent.
     Exception: INTERNAL,
 }

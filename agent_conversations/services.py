@@ -19,11 +19,13 @@ from sessions_store.repository import SessionRepository
 @cache
 def store() -> StoreClient:
     if is_one_server(settings.REDIS_URL):
-        return StoreClient(get_redis_connection("default"), settings.REDIS_MAX_WAITING)
+        client = get_redis_connection("default")
+        return StoreClient(client, settings.REDIS_MAX_WAITING, settings.WRITE_ACKS)
     return StoreClient.from_url(
         settings.REDIS_URL,
         max_waiting=settings.REDIS_MAX_WAITING,
         max_connections=settings.REDIS_MAX_CONNECTIONS,
+        write_acks=settings.WRITE_ACKS,
     )
 
 

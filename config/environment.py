@@ -231,6 +231,13 @@ class Environment(BaseSettings):
         description="connections that one worker opens to a Redis server at most; it never needs "
         "more than `THREADS` - 2",
     )
+    write_acks: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="replicas that must have a write before it is acknowledged, else it is a 503; "
+        "as many as there are: a failover loses nothing that was acknowledged",
+    )
     keep_alive_seconds: int = Field(
         default=75,
         ge=1,

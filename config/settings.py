@@ -35,6 +35,7 @@ CONVERSATION_MAX_BYTES = ENVIRONMENT.conversation_max_bytes
 # Two threads stay free for what needs no Redis, such as /health/live, while Redis hangs.
 REDIS_MAX_WAITING = max(1, ENVIRONMENT.threads - 2)
 REDIS_MAX_CONNECTIONS = ENVIRONMENT.redis_max_connections
+WRITE_ACKS = ENVIRONMENT.write_acks
 REDIS_URL = ENVIRONMENT.redis_url or server_url(ENVIRONMENT.data_dir)
 
 INSTALLED_APPS = [

@@ -43,6 +43,18 @@ class StoreUnavailableError(StoreError):
         self.cause = cause
 
 
+class NotAcknowledgedError(StoreUnavailableError):
+    """A write took place, and fewer replicas than ``WRITE_ACKS`` said in time that they have it.
+
+    It stays, unless one of the other servers takes over before it gets it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("NotAcknowledgedError")
+        sentence = "The write may have happened: too few replicas have it within their timeout."
+        self.args = (f"{sentence} Send it again with the same id.",)
+
+
 class WritesRefusedError(StoreUnavailableError):
     """Redis replies, but refuses writes. ``problems`` maps a problem's code to its message."""
 

@@ -74,11 +74,11 @@ class PushRepository:
         self._store = store
         self._sessions = sessions
         # All may be sent again: a second time, each finds its own push, claim or result.
-        self._create = store.script(_PACKAGE, "create_push", repeatable=True)
+        self._create = store.script(_PACKAGE, "create_push", repeatable=True, is_write=True)
         self._read = store.script(_PACKAGE, "read_push", repeatable=True)
-        self._claim = store.script(_PACKAGE, "claim_push", repeatable=True)
+        self._claim = store.script(_PACKAGE, "claim_push", repeatable=True, is_write=True)
         self._hold = store.script(_PACKAGE, "hold_push", repeatable=True)
-        self._set_result = store.script(_PACKAGE, "set_push_result", repeatable=True)
+        self._set_result = store.script(_PACKAGE, "set_push_result", repeatable=True, is_write=True)
 
     def push(
         self,

@@ -43,7 +43,7 @@ class SessionRepository:
         # Both may be sent again: one reads, and sets an expiry only where there is none; the other
         # deletes only what was read before, and is followed by another look where it did not.
         self._get = store.script(_PACKAGE, "get_session", repeatable=True)
-        self._delete = store.script(_PACKAGE, "delete_session", repeatable=True)
+        self._delete = store.script(_PACKAGE, "delete_session", repeatable=True, is_write=True)
 
     def set(
         self, conversation_id: str, session: AgentSession, ttl_seconds: int = DEFAULT_TTL_SECONDS
@@ -125,9 +125,7 @@ class SessionRepository:
         _check_ttl(ttl_seconds)
         key = session_key(check_conversation_id(conversation_id))
         # Repeatable: sets the same expiry again.
-        return bool(
-            self._store.call(lambda redis: redis.expire(key, ttl_seconds), key=key, repeatable=True)
-        )
+        return bool(self._store.write(("EXPIRE", key, ttl_seconds)))
 
     def delete(self, conversation_id: str, session_id: str | None = None) -> bool:
         """Delete the session, or only the one with ``session_id``; return whether there was one.
@@ -138,7 +136,7 @@ class SessionRepository:
         key = session_key(check_conversation_id(conversation_id))
         if session_id is None:
             # Repeatable: deleted twice is deleted.
-            return bool(self._store.call(lambda redis: redis.delete(key), key=key, repeatable=True))
+            return bool(self._store.write(("DEL", key)))
         while True:
             raw = self._read(conversation_id)
             session = None if raw is None else self._decode(conversation_id, raw)

@@ -95,7 +95,9 @@ class ConversationRepository:
         )
         self._reader = ConversationReader(store)
         # A second attempt finds the id that the first has set.
-        self._claim = store.script("agent_conversations.store", "claim_id", repeatable=True)
+        self._claim = store.script(
+            "agent_conversations.store", "claim_id", repeatable=True, is_write=True
+        )
         self._scripts = ConversationScripts(
             store, retention_ms=retention_ms, index_keys=self._index.script_keys
         )

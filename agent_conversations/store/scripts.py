@@ -57,7 +57,9 @@ class ConversationScripts:
             # Where the reply to a first attempt was lost, the second one finds its own revision, or
             # its message's id. Only a deletion would report as missing what the first has deleted.
             repeatable = name != "delete_conversation"
-            script = store.script(_PACKAGE, name, repeatable=repeatable)
+            # What a reading writes is when it was.
+            is_write = not name.startswith(("read_", "page_", "index_"))
+            script = store.script(_PACKAGE, name, repeatable=repeatable, is_write=is_write)
             names = Script(_PACKAGE, name).names
             given = {each: shared[each] for each in names & shared.keys()}
             return partial(script, **given), "changes_channel" in names

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AskError, NoScriptError, TryAgainError
 from redis.retry import Retry
 
-from sessions_store.errors import StoreUnavailableError, WrongTypeError
+from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError, WrongTypeError
 from sessions_store.redis import deadline
 from sessions_store.redis.connections import NotConnectedError
 from sessions_store.redis.deployment import Deployment, OneServer, deployment_of
@@ -40,6 +40,9 @@ _NOT_HERE = (AskError, TryAgainError)
 
 # Redis has run nothing. (A replica refuses the first write of a script as well.)
 _NOT_DONE = frozenset({"LOADING", "READONLY", "MASTERDOWN", "EXECABORT"})
+
+ACK_SECONDS = 0.5
+"""How long a write waits for replicas, within the time of its command."""
 
 Command = Sequence[Argument]
 """A command as one types it, such as ``("ZADD", key, score, member)``."""
@@ -92,10 +95,14 @@ class StoreClient:
         redis_client: made with ``connection_options()``; or a deployment.
         max_waiting: commands that may wait for Redis at the same time; fewer than the threads of
             the process, so that some are left for requests that need no Redis.
+        write_acks: how many replicas must have a write before it counts as done.
     """
 
     def __init__(
-        self, redis_client: "redis.Redis | Deployment", max_waiting: int = DEFAULT_MAX_WAITING
+        self,
+        redis_client: "redis.Redis | Deployment",
+        max_waiting: int = DEFAULT_MAX_WAITING,
+        write_acks: int = 0,
     ) -> None:
         self._servers: Deployment = (
             OneServer(redis_client, max_waiting)
@@ -103,6 +110,7 @@ class StoreClient:
             else redis_client
         )
         self.max_waiting = max_waiting
+        self.write_acks = write_acks
 
     @classmethod
     def from_url(
@@ -111,6 +119,7 @@ class StoreClient:
         *,
         max_waiting: int = DEFAULT_MAX_WAITING,
         max_connections: int | None = None,
+        write_acks: int = 0,
     ) -> Self:
         """Return a client for a server, sentinels or a cluster, with our timeouts.
 
@@ -130,7 +139,7 @@ class StoreClient:
             )
         except (TypeError, ValueError, redis.RedisError):
             raise ValueError("not the URL of a Redis server") from None
-        return cls(servers, max_waiting)
+        return cls(servers, max_waiting, write_acks)
 
     @property
     def is_cluster(self) -> bool:
@@ -216,17 +225,30 @@ class StoreClient:
                 time.sleep(PAUSE_SECONDS)
             asked = following or node or self._servers.node_of(key)
 
-    def script(self, package: str, name: str, *, repeatable: bool = False) -> ScriptCall:
+    def script(
+        self, package: str, name: str, *, repeatable: bool = False, is_write: bool = False
+    ) -> ScriptCall:
         """Return a function that runs the script ``lua/<name>.lua`` of ``package``.
 
         It takes the script's keys and arguments by their names (see ``script.py``). The script is
         sent by its digest, and whole where the server does not know it (a restart, ``SCRIPT
         FLUSH``), which makes it known.
+
+        Args:
+            is_write: whether ``write_acks`` replicas must have what it wrote; else it is an
+                ``NotAcknowledgedError``.
         """
         script = Script(package, name)
 
         def run(**named: Argument | Sequence[Argument]) -> Any:
             key_count, values = script.arrange(named)
+            if is_write and self.write_acks:
+                by_digest, whole = (
+                    (*start, key_count, *values)
+                    for start in (("EVALSHA", script.digest), ("EVAL", script.source))
+                )
+                send = partial(_acknowledged, by_digest, whole, self.write_acks)
+                return self.call(send, key=str(values[0]), repeatable=repeatable)
 
             def evaluate(client: "redis.Redis") -> Any:
                 try:
@@ -295,7 +317,20 @@ class StoreClient:
 
         Each is a step by itself; the keys need not be on one server.
         """
-        self._send_each(commands)
+        if self.write_acks:
+            for command in commands:
+                self.write(command)
+        else:
+            self._send_each(commands)
+
+    def write(self, command: Command) -> Any:
+        """Return the reply to a command that writes the same when it is sent again."""
+        send: Callable[[redis.Redis], Any]
+        if self.write_acks:
+            send = partial(_acknowledged, command, command, self.write_acks)
+        else:
+            send = _sent(command)
+        return self.call(send, key=_key_of(command), repeatable=True)
 
     def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
         """Return the replies to commands that are run as one transaction, in one round trip.
@@ -382,7 +417,7 @@ class StoreClient:
 
 def _key_of(command: Command) -> str:
     """Return a key of a command: its first argument, or that of a script."""
-    return str(command[3 if command[0] == "EVALSHA" else 1])
+    return str(command[3 if command[0] in ("EVALSHA", "EVAL") else 1])
 
 
 def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction: bool) -> Any:
@@ -402,6 +437,43 @@ def _send_all(
         client.script_load(script.source)
         replies = _pipeline(client, commands, transaction=False).execute(False)
     return [one if isinstance(one, _NOT_HERE) else _reply_or_wrong_type(one) for one in replies]
+
+
+def _sent(command: Command) -> Callable[["redis.Redis"], Any]:
+    return lambda client: client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
+
+
+def _acknowledged(command: Command, whole: Command, acks: int, client: "redis.Redis") -> Any:
+    """Return the reply to a command that writes, once so many replicas have it.
+
+    Args:
+        whole: what is sent where the server does not know the command's script.
+
+    Raises:
+        NotAcknowledgedError: fewer have it.
+    """
+    # WAIT counts who has what its connection wrote last. A repetition finds its write done, and
+    # writes nothing: so there is always something written after it.
+    key = _key_of(command)
+    tag = key[key.find("{") + 1 : key.find("}")] if "}" in key else key
+    reply, _, acknowledged = _pipeline(
+        client,
+        [
+            command,
+            ("SET", f"{{{tag}}}:acknowledged", "", "PX", 1000),
+            ("WAIT", acks, int(ACK_SECONDS * 1000)),
+        ],
+        transaction=False,
+    ).execute(False)
+    if isinstance(reply, NoScriptError):
+        deadline.check()
+        return _acknowledged(whole, whole, acks, client)
+    for one in (reply, acknowledged):
+        if isinstance(one, redis.RedisError):
+            raise one
+    if acknowledged < acks:
+        raise NotAcknowledgedError
+    return reply
 
 
 def _send_alone(command: Command, script: Script | None, client: "redis.Redis") -> Any:

@@ -150,6 +150,13 @@ def _check_node(
             "maxmemory-policy noeviction.",
         )
         return problems
+    replicas = info.get("connected_slaves", 0)
+    if replicas < store.write_acks:
+        sentence = (
+            f"The server has {replicas} replicas, and writes wait for {store.write_acks} "
+            "(WRITE_ACKS). Bring them back, or set WRITE_ACKS lower."
+        )
+        problems.append(ServerProblem("too_few_replicas", sentence, refuses_writes=True))
     policy = str(info.get("maxmemory_policy", ""))
     if policy.startswith("allkeys-") or (conversations_expire and policy.startswith("volatile-")):
         add(

@@ -19,6 +19,7 @@ from redis import Redis
 from config.environment import PROJECT_DIR, read_environment
 from config.management.commands.serve import check_access
 from sessions_store.embedded.server import EmbeddedServer
+from tests.deployments import ClusterServers
 from tests.faults.servers import free_port
 from tests.waiting import wait_until
 
@@ -338,6 +339,31 @@ def test_what_is_wrong_with_redis_is_reported_at_the_start(
     service = start(REDIS_URL=stoppable_server.url).until_up()
 
     assert "Redis: NOREPLICAS: The server has fewer replicas" in service.output.read_text()
+
+
+def test_cluster_node_named_as_one_server_stops_the_start(
+    start: Callable[..., Service], cluster: ClusterServers
+) -> None:
+    address = cluster.servers[0].address
+
+    service = start(REDIS_URL=f"redis://{address}/0")
+
+    assert service.process.wait(30) == 1
+    assert f"Write redis+cluster://{address} (" in service.output.read_text()
+
+
+def test_service_on_a_cluster_starts_and_stores(
+    start: Callable[..., Service], cluster: ClusterServers
+) -> None:
+    cluster.flush()
+    service = start(REDIS_URL=cluster.url).until_up()
+
+    assert service.request("POST", f"{API}/new", b'{"conversationId": "c-1"}')[0] == 201
+    assert service.request("GET", f"{API}/c-1")[0] == 200
+    assert service.request("GET", "/health/ready")[0] == 200
+    output = service.output.read_text()
+    assert f"Redis             {cluster.url} (REDIS_URL)" in output
+    assert f"Redis: {cluster.primaries()[0].address}: The server keeps nothing on disk" in output
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,11 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         Run("recorded calls", recorded_calls, 10),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
-        Run("a primary killed, Sentinel", partial(kill_primary, "sentinel"), 5),
-        Run("a primary killed, Cluster", partial(kill_primary, "cluster"), 5),
+        *(
+            Run(f"{kind}, acks {acks}", partial(kill_primary, kind, acks=acks), 5)
+            for kind in ("sentinel", "cluster")
+            for acks in (0, 1)
+        ),
         Run("slots moved by key", move_slots, 5),
         Run("slots moved at once", partial(move_slots, at_once=True), 5),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sessions_store.errors import NotAcknowledgedError
 from tests.faults.result import RESPONSE_SECONDS
 
 API = "/agent-conversations/api"
+NOT_ACKNOWLEDGED = str(NotAcknowledgedError())
 UNAVAILABLE = "The store cannot be reached within the request's timeout. Try again shortly."
 
 
@@ -33,7 +35,11 @@ class Response:
             self.status == 503
             and self.headers.get("content-type") == "application/json"
             and self.headers.get("retry-after", "").isdigit()
-            and self.body == {"success": False, "error": UNAVAILABLE, "code": "store_unavailable"}
+            and self.body
+            in [
+                {"success": False, "error": sentence, "code": "store_unavailable"}
+                for sentence in (UNAVAILABLE, NOT_ACKNOWLEDGED)
+            ]
         )
 
     def __str__(self) -> str:

@@ -16,6 +16,14 @@ def test_writes_resume_by_themselves_after_a_killed_primary(kind: str) -> None:
     assert result.found > 50
 
 
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+def test_failover_loses_nothing_that_replicas_acknowledged(kind: str) -> None:
+    result = kill_primary(kind, acks=1)
+
+    assert result.faults == []
+    assert result.found == result.acknowledged > 50
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 def test_moving_slots_lose_no_message(*, at_once: bool) -> None:
     result = move_slots(at_once=at_once)

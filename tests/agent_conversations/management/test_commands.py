@@ -6,15 +6,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 from redis import Redis
 
+from agent_conversations import services
+from agent_conversations.store.keys import INDEX_KEYS
 from config.environment import PROJECT_DIR
 from sessions_store.embedded.server import EmbeddedServer
-from tests.agent_conversations.store.records import LEGACY_RECORD, write_legacy
+from tests.agent_conversations.store.records import LEGACY_RECORD, new, write_legacy
+from tests.deployments import ClusterServers, SentinelServers
 
 
 def run(*arguments: str) -> str:
@@ -166,3 +170,30 @@ def test_commands_escape_control_characters_of_keys(
     shown = capsys.readouterr().out
     assert shown.count(r"a\x1b[2Jb\u202ec") == 2
     assert "\x1b[2J" not in shown
+
+
+@pytest.mark.parametrize("kind", ["sentinels", "cluster"])
+def test_commands_run_on_several_servers(
+    request: pytest.FixtureRequest, point_at: Callable[[str], None], tmp_path: Path, kind: str
+) -> None:
+    servers: SentinelServers | ClusterServers = request.getfixturevalue(kind)
+    for primary in servers.primaries():
+        primary.client.flushall()
+    point_at(servers.url)
+    ids = [f"c-{number}" for number in range(10)]
+    for conversation_id in ids:
+        services.conversations().create(new(conversation_id, user_id="ada"))
+    services.store().transaction([("DEL", key) for key in INDEX_KEYS])
+
+    assert "10 listed, 0 entries" in run("reindex")
+    assert "0 unreadable" in run("find_corrupt")
+    assert "c-7" in run("list_conversations", "--json")
+    exported = tmp_path / "all.jsonl"
+    run("export_conversations", "--output", str(exported))
+    ledger = ("--ledger", str(tmp_path / "erased"), "--no-input")
+    assert "10 deleted" in run("delete_conversations", "--user", "ada", *ledger)
+    assert "10 imported" in run("import_conversations", "--file", str(exported))
+    assert "0 imported" in run("import_conversations", "--source", servers.url)
+    assert services.conversations().list().total == 10
+    with pytest.raises(SystemExit):  # nothing of it is on disk
+        run("check_redis")

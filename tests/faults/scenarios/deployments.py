@@ -39,7 +39,8 @@ from tests.waiting import wait_until
 
 _DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 _CONVERSATIONS = tuple(f"talk-{number}" for number in range(6))
-LONGEST_FAILOVER_SECONDS = 20.0
+UNREPLICATED_SECONDS = 0.3
+LONGEST_FAILOVER_SECONDS = 30.0
 """On a busy machine; with the second after which a server is taken for gone, mostly three."""
 
 
@@ -56,36 +57,59 @@ class DeploymentRig:
 
 
 @contextmanager
-def deployment_rig(kind: str, *, live: bool = False, **variables: str) -> Iterator[DeploymentRig]:
-    """Start a service on a ``cluster`` or under ``sentinel``."""
+def deployment_rig(kind: str, *, acks: int = 0) -> Iterator[DeploymentRig]:
+    """Start a service on a ``cluster`` or under ``sentinel``.
+
+    With ``acks``, each primary has two replicas: while one of the three is away, one is left.
+    """
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
         servers: ClusterServers | SentinelServers
         if kind == "cluster":
             servers = stack.enter_context(
-                cluster_servers(folder, failure_ms=FAILURE_MS, options=_DURABLE)
+                cluster_servers(
+                    folder,
+                    failure_ms=FAILURE_MS,
+                    replicas=6 if acks else 3,
+                    options=_DURABLE,
+                )
             )
         else:
             servers = stack.enter_context(
                 sentinel_servers(folder, failure_ms=FAILURE_MS, options=_DURABLE)
             )
-        service = Service(folder / "service", servers.url, live=live, **variables)
+        service = Service(folder / "service", servers.url, WRITE_ACKS=str(acks))
         stack.callback(service.stop)
         service.start()
         yield DeploymentRig(servers, service)
 
 
 def kill_primary(
-    kind: str, *, repeats: int = 1, writers: int = 6, advance: Advance = ignore
+    kind: str, *, acks: int = 0, repeats: int = 1, writers: int = 6, advance: Advance = ignore
 ) -> Result:
-    """A primary is killed, and comes back as a replica once another has its place."""
-    result = Result(f"A primary is killed under writers ({kind})", "SIGKILL; it comes back later")
+    """A primary is killed, and comes back as a replica once another has its place.
+
+    For a moment before, its replicas hang, cut off: what it acknowledges then is on none of them.
+
+    Args:
+        acks: of replicas, for which a write waits.
+    """
+    setting = f", `WRITE_ACKS={acks}`" if acks else ""
+    result = Result(f"A primary is killed under writers ({kind}{setting})", "SIGSTOP, SIGKILL")
     had: set[str] = set()
-    with deployment_rig(kind) as rig:
+    with deployment_rig(kind, acks=acks) as rig:
 
         def kill() -> None:
             victim = random.choice(rig.servers.primaries())
+            replicas = [one for one in rig.servers.servers if _follows(one, victim)]
+            for one in replicas:
+                os.kill(one.running.pid, signal.SIGSTOP)
+            # Else what the kernel has taken for them would be theirs all the same.
+            victim.client.client_kill_filter(_type="replica")
+            time.sleep(UNREPLICATED_SECONDS)
             os.kill(victim.running.pid, signal.SIGKILL)
+            for one in replicas:
+                os.kill(one.running.pid, signal.SIGCONT)
             began = time.monotonic()
             victim.running.stop()
             _wait_for_success(rig.api, result)
@@ -171,6 +195,11 @@ def _move_at_once(slot: int, source: Server, target: Server) -> None:
     name = target.client.execute_command("CLUSTER MYID")
     source.client.execute_command("CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name)
     wait_until(lambda: _port_of(source, slot) == target.port)
+
+
+def _follows(server: Server, primary: Server) -> bool:
+    role = server.client.role()
+    return bool(role[0] == b"slave" and role[2] == primary.port)
 
 
 def _is_replica(server: Server) -> bool:

@@ -6,18 +6,32 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.crc import key_slot
 
 from agent_conversations.store.keys import READINESS_KEYS
-from sessions_store.errors import StoreUnavailableError
+from agent_conversations.store.repository import ConversationRepository
+from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError
 from sessions_store.redis import deadline
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import check_server
-from tests.deployments import ClusterServers, SentinelServers, Server
+from sessions_store.repository import SessionRepository
+from tests.agent_conversations.store.records import new, said
+from tests.deployments import (
+    PATIENCE_MS,
+    ClusterServers,
+    SentinelServers,
+    Server,
+    cluster_servers,
+)
+from tests.sessions_store.records import session
+from tests.tls import TLS_KINDS, Certificates, tls_in_front_of
 from tests.waiting import wait_until
 
 KEYS = [f"key-{number}" for number in range(40)]
@@ -235,3 +249,65 @@ def test_second_sentinel_is_asked_where_the_first_hangs(
 
     with bounded():
         StoreClient.from_url(url).ping()
+
+
+@pytest.mark.parametrize("kind", ["sentinels", "cluster"])
+def test_write_without_its_replicas_may_have_happened(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    servers: SentinelServers | ClusterServers = request.getfixturevalue(kind)
+    for primary in servers.primaries():
+        primary.client.flushall()
+    replicas = [one for one in servers.servers if one.client.role()[0] == b"slave"]
+    acks = len(replicas) // len(servers.primaries())
+    store = StoreClient.from_url(servers.url, write_acks=acks)
+    conversations, sessions = ConversationRepository(store), SessionRepository(store)
+    append = partial(conversations.append_message, "c-1", said(messageId="m-1"))
+    register = partial(sessions.set, "c-1", session())
+    conversations.create(new("c-1"), idempotency_key="k")
+    assert check_server(store, READINESS_KEYS)[0].code == "no_persistence"
+
+    with hanging(*replicas):
+        # Also where a repetition finds all done.
+        for write in (append, append, register, partial(sessions.delete, "c-1")):
+            with bounded(), pytest.raises(NotAcknowledgedError, match="may have happened"):
+                write()
+        assert conversations.get("c-1").message_count == 1
+
+    assert append().replayed
+    register()
+    assert sessions.delete("c-1")
+    too_many = StoreClient.from_url(servers.url, write_acks=acks + 1)
+    assert "too_few_replicas" in [one.code for one in check_server(too_many, READINESS_KEYS)]
+
+
+def test_cluster_over_tls_is_used_as_any_other(tmp_path: Path, certificates: Certificates) -> None:
+    with ExitStack() as stack:
+        servers = stack.enter_context(
+            cluster_servers(tmp_path, failure_ms=PATIENCE_MS, replicas=0)
+        ).servers
+        urls = [
+            stack.enter_context(tls_in_front_of(one.running, certificates, TLS_KINDS[0]))
+            for one in servers
+        ]
+        for server, url in zip(servers, urls, strict=True):
+            # So that nodes name each other as clients have to know them.
+            server.client.config_set("cluster-announce-port", urlsplit(url).port)
+        ports = {urlsplit(url).port for url in urls}
+        wait_until(
+            lambda: (
+                ports
+                == {
+                    port
+                    for _, _, (_, port, *_) in servers[0].client.execute_command("CLUSTER SLOTS")
+                }
+            )
+        )
+        store = StoreClient.from_url(urls[0].replace("rediss://", "rediss+cluster://"))
+
+        set_all(store)
+
+        assert all(store.exist(KEYS))
+        assert [one.client.dbsize() > 0 for one in servers] == [True] * 3
+        for node in store.nodes():
+            node.client.close()
