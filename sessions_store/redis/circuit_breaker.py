@@ -45,6 +45,11 @@ class CircuitBreaker:
         self._open_until: float | None = None
         """``None``: closed. In the past: half-open."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no reply has come since the last timeout."""
+        return self._open_until is not None
+
     def acquire(self) -> None:
         """Take a place for this thread's command; ``release`` gives it back.
 

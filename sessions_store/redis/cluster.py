@@ -68,7 +68,8 @@ class Cluster:
             StoreUnavailableError: no node has the slot, or none was reached.
         """
         if key is None:
-            return random.choice(self.primaries())  # noqa: S311  # to share the work
+            nodes = [one for one in self.primaries() if not one.breaker.is_open]
+            return random.choice(nodes or self.primaries())  # noqa: S311  # to share the work
         self.primaries()
         node = self._owners[key_slot(key.encode())]
         if node is None:
