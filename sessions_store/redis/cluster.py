@@ -108,9 +108,13 @@ class Cluster:
     def _look_first(self) -> None:
         self._places.acquire()
         try:
-            with self._looking:
+            if not self._looking.acquire(timeout=max(0.0, deadline.seconds_left())):
+                raise StoreUnavailableError("deadline of the request")
+            try:
                 if not self._primaries:
                     self._look()
+            finally:
+                self._looking.release()
         except StoreUnavailableError:
             self._places.record_timeout()
             raise
@@ -139,6 +143,7 @@ class Cluster:
         known = [self._node_at(address) for address in self._addresses]
         found = [*self._primaries]
         random.shuffle(found)
+        found.sort(key=lambda node: node.breaker.is_open)
         for node in dict.fromkeys([*found, *known]):
             deadline.check()
             try:

@@ -62,7 +62,7 @@ class Sentinels:
                 return found
             # The next connection asks the next one first. A new list: others go through the old.
             self._sentinels = [one for one in self._sentinels if one is not sentinel] + [sentinel]
-        raise redis.ConnectionError("no sentinel knows a primary")
+        raise redis.ConnectionError("no sentinel knows a primary", status_code="NOPRIMARY")
 
 
 class _PrimaryConnection(AbstractConnection):

@@ -25,6 +25,7 @@ from sessions_store.repository import SessionRepository
 from tests.agent_conversations.store.records import new, said
 from tests.deployments import (
     PATIENCE_MS,
+    SERVICE,
     ClusterServers,
     SentinelServers,
     Server,
@@ -241,7 +242,16 @@ def test_sentinels_that_hang_are_given_up_in_time(silent_ports: list[int]) -> No
     with bounded(), pytest.raises(StoreUnavailableError) as caught:
         store.ping()
 
-    assert caught.value.cause == "NotConnectedError"
+    assert caught.value.cause == "NOPRIMARY"
+
+
+def test_unknown_service_has_no_primary(sentinels: SentinelServers) -> None:
+    store = StoreClient.from_url(sentinels.url.replace(SERVICE, "another"))
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.ping()
+
+    assert caught.value.cause == "NOPRIMARY"
 
 
 def test_second_sentinel_is_asked_where_the_first_hangs(
