@@ -33,6 +33,7 @@ from sessions_store.push_types import (
     AgentPushRequest,
     PushContent,
     PushKind,
+    PushState,
 )
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
@@ -63,16 +64,30 @@ class CreatedPush(NamedTuple):
     replayed: bool
 
 
+def _ignore(_: PushState) -> None:
+    """Observe nothing."""
+
+
 class PushRepository:
     """The pushes of all conversations.
+
+    Args:
+        observe: is told each state that a push came to by this repository.
 
     Every method raises ``StoreUnavailableError`` if Redis is unavailable, ``InvalidRequestError``
     for an invalid conversation id, and ``CorruptRecordError`` for a push that cannot be read.
     """
 
-    def __init__(self, store: StoreClient, sessions: SessionRepository) -> None:
+    def __init__(
+        self,
+        store: StoreClient,
+        sessions: SessionRepository,
+        *,
+        observe: Callable[[PushState], object] = _ignore,
+    ) -> None:
         self._store = store
         self._sessions = sessions
+        self._observe = observe
         # All may be sent again: a second time, each finds its own push, claim or result.
         self._create = store.script(_PACKAGE, "create_push", repeatable=True, is_write=True)
         self._read = store.script(_PACKAGE, "read_push", repeatable=True)
@@ -151,6 +166,8 @@ class PushRepository:
         )
         if status == b"conflict":
             raise PushConflictError
+        if status != b"repeated":
+            self._observe("queued")
         return CreatedPush(_as_push(conversation_id, push_id, known), status == b"repeated")
 
     def get(self, conversation_id: str, push_id: str) -> AgentPush:
@@ -178,6 +195,7 @@ class PushRepository:
             ids: Any = self._store.call(
                 lambda redis: redis.zrange(key, 0, _CLAIMED_AT_ONCE - 1),
                 key=key,
+                operation="list_pushes",
                 repeatable=True,
             )
         except WrongTypeError:
@@ -204,6 +222,7 @@ class PushRepository:
         )
         if status == b"gone":
             return None
+        self._observe("sent")
         try:
             return PushContent.model_validate_json(content[0])
         except ValueError:
@@ -238,7 +257,9 @@ class PushRepository:
         )
         if reply[0] == b"missing":
             raise PushNotFoundError
-        return _as_push(conversation_id, push_id, reply)
+        push = _as_push(conversation_id, push_id, reply)
+        self._observe(push.state)
+        return push
 
     def _find_created(
         self, conversation_id: str, push_id: str, digest: str, *, has_session: bool

@@ -8,7 +8,8 @@ A repository needs only a Redis client, so a callback service can use it with a 
         push(session.ws_url, session.session_payload)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
@@ -24,6 +25,12 @@ _PACKAGE = "sessions_store"
 ALIAS_SECONDS = 24 * 3600
 """How long the conversation of a session's id is known: ElevenLabs tells of a call afterwards."""
 
+SessionEvent = Literal["registered", "found", "missed", "deleted"]
+
+
+def _ignore(_: SessionEvent, __: int | None) -> None:
+    """Observe nothing."""
+
 
 class SessionRepository:
     """The one registered session of each conversation.
@@ -32,13 +39,21 @@ class SessionRepository:
         store: the Redis client.
         encryption_keys: Fernet keys; the first encrypts the stored payload, URLs and metadata, all
             of them decrypt. Without any, sessions are plain JSON, which other services can read.
+        observe: is told of each event, and of a session that was found the seconds it has left.
 
     Every method raises ``StoreUnavailableError`` if Redis is unavailable, and
     ``InvalidRequestError`` for an invalid conversation id.
     """
 
-    def __init__(self, store: StoreClient, *, encryption_keys: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: StoreClient,
+        *,
+        encryption_keys: Sequence[str] = (),
+        observe: Callable[[SessionEvent, int | None], object] = _ignore,
+    ) -> None:
         self._store = store
+        self._observe = observe
         self._cipher = SessionCipher(encryption_keys)
         # Both may be sent again: one reads, and sets an expiry only where there is none; the other
         # deletes only what was read before, and is followed by another look where it did not.
@@ -74,6 +89,7 @@ class SessionRepository:
         if session.session_id and session.session_id != conversation_id:
             commands += _alias(session.session_id, conversation_id)
         self._store.set_many(commands)
+        self._observe("registered", None)
         return stored
 
     def find_conversation_id(self, session_id: str) -> str | None:
@@ -104,14 +120,14 @@ class SessionRepository:
             reply = self._get(session_key=key, default_ttl_seconds=DEFAULT_TTL_SECONDS)
         except WrongTypeError:
             raise CorruptRecordError("session", conversation_id) from None
-        if not reply:
-            return None
-        raw, remaining_ms = reply
-        session = self._decode(conversation_id, raw)
+        session = self._decode(conversation_id, reply[0]) if reply else None
         if session is None:
+            self._observe("missed", None)
             return None
         # Rounded up: a session that still exists has at least a second.
-        return session.model_copy(update={"expires_in_seconds": -(-int(remaining_ms) // 1000)})
+        expires_in_seconds = -(-int(reply[1]) // 1000)
+        self._observe("found", expires_in_seconds)
+        return session.model_copy(update={"expires_in_seconds": expires_in_seconds})
 
     def touch(self, conversation_id: str, ttl_seconds: int = DEFAULT_TTL_SECONDS) -> bool:
         """Have a session that still exists expire ``ttl_seconds`` from now.
@@ -125,7 +141,7 @@ class SessionRepository:
         _check_ttl(ttl_seconds)
         key = session_key(check_conversation_id(conversation_id))
         # Repeatable: sets the same expiry again.
-        return bool(self._store.write(("EXPIRE", key, ttl_seconds)))
+        return bool(self._store.write(("EXPIRE", key, ttl_seconds), operation="touch_session"))
 
     def delete(self, conversation_id: str, session_id: str | None = None) -> bool:
         """Delete the session, or only the one with ``session_id``; return whether there was one.
@@ -136,13 +152,17 @@ class SessionRepository:
         key = session_key(check_conversation_id(conversation_id))
         if session_id is None:
             # Repeatable: deleted twice is deleted.
-            return bool(self._store.write(("DEL", key)))
+            is_deleted = bool(self._store.write(("DEL", key), operation="delete_session"))
+            if is_deleted:
+                self._observe("deleted", None)
+            return is_deleted
         while True:
             raw = self._read(conversation_id)
             session = None if raw is None else self._decode(conversation_id, raw)
             if raw is None or session is None or session.session_id != session_id:
                 return False
             if self._delete(session_key=key, expected_json=raw):
+                self._observe("deleted", None)
                 return True
             # Replaced in between, perhaps by the same session: read it again.
 

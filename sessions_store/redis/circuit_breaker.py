@@ -50,6 +50,11 @@ class CircuitBreaker:
         """Whether no reply has come since the last timeout."""
         return self._open_until is not None
 
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for a place."""
+        return self._waiting
+
     def acquire(self) -> None:
         """Take a place for this thread's command; ``release`` gives it back.
 

@@ -54,6 +54,10 @@ _FIRST_WORD = re.compile(
 """For what redis-py has no class for, and for how servers before Redis 7 word it of a script."""
 
 ScriptCall = Callable[..., Any]
+Observer = Callable[[tuple[str, str]], object]
+"""Is told of each call its name, and its outcome: ``OK``, or the cause of the failure."""
+
+OK = "ok"
 T = TypeVar("T")
 
 
@@ -111,6 +115,7 @@ class StoreClient:
         )
         self.max_waiting = max_waiting
         self.write_acks = write_acks
+        self.observe: Observer = _ignore
 
     @classmethod
     def from_url(
@@ -164,6 +169,7 @@ class StoreClient:
         *,
         key: str | None = None,
         node: Node | None = None,
+        operation: str = "other",
         repeatable: bool = False,
     ) -> T:
         """Return what ``command`` returns when it is given the client of a server.
@@ -172,6 +178,7 @@ class StoreClient:
             command: sends one command or one transaction.
             key: one of its keys, by which a cluster's node is found; without one, any is asked.
             node: the server, where it is the command that tells them apart.
+            operation: the name of the call, for ``observe``.
             repeatable: whether it may be sent again where the connection broke afterwards: it
                 reads, or a second time has the effect and the result of the first. (What is known
                 to have written nothing is sent once more in any case.)
@@ -181,6 +188,25 @@ class StoreClient:
                 memory, or any other error that Redis replies.
             WrongTypeError: a key holds another type than the command is for.
         """
+        try:
+            result = self._call(command, key=key, node=node, repeatable=repeatable)
+        except StoreUnavailableError as error:
+            self.observe((operation, error.cause))
+            raise
+        except WrongTypeError:
+            self.observe((operation, "WRONGTYPE"))
+            raise
+        self.observe((operation, OK))
+        return result
+
+    def _call(
+        self,
+        command: Callable[["redis.Redis"], T],
+        *,
+        key: str | None,
+        node: Node | None,
+        repeatable: bool,
+    ) -> T:
         # Errors of redis-py are replaced without their context: their texts quote arguments, and
         # so people's words and credentials.
         ask_until = None
@@ -257,7 +283,7 @@ class StoreClient:
                     deadline.check()
                     return client.eval(script.source, key_count, *values)
 
-            return self.call(evaluate, key=str(values[0]), repeatable=repeatable)
+            return self.call(evaluate, key=str(values[0]), operation=name, repeatable=repeatable)
 
         return run
 
@@ -274,6 +300,7 @@ class StoreClient:
                     ("EVALSHA", script.digest, key_count, *values)
                     for key_count, values in map(script.arrange, calls)
                 ],
+                name,
                 script,
             )
 
@@ -288,7 +315,9 @@ class StoreClient:
 
     def get(self, key: str) -> bytes | None:
         """Return the string at ``key``."""
-        value: bytes | None = self.call(lambda client: client.get(key), key=key, repeatable=True)  # type: ignore[assignment]  # bytes: nothing is decoded
+        value: bytes | None = self.call(  # type: ignore[assignment]  # bytes: nothing is decoded
+            lambda client: client.get(key), key=key, operation="get", repeatable=True
+        )
         return value
 
     def exist(self, keys: Sequence[str]) -> Sequence[bool]:
@@ -307,10 +336,11 @@ class StoreClient:
             replies = self.call(
                 lambda client: _pipeline(client, commands, transaction=True).execute(False),
                 key=_key_of(commands[0]),
+                operation="read_many",
                 repeatable=True,
             )
             return [_reply_or_wrong_type(one) for one in replies]
-        return self._send_each(commands)
+        return self._send_each(commands, "read_many")
 
     def set_many(self, commands: Sequence[Command]) -> None:
         """Send commands that set the same when they are sent again, in one round trip.
@@ -319,18 +349,18 @@ class StoreClient:
         """
         if self.write_acks:
             for command in commands:
-                self.write(command)
+                self.write(command, operation="set_many")
         else:
-            self._send_each(commands)
+            self._send_each(commands, "set_many")
 
-    def write(self, command: Command) -> Any:
+    def write(self, command: Command, *, operation: str) -> Any:
         """Return the reply to a command that writes the same when it is sent again."""
         send: Callable[[redis.Redis], Any]
         if self.write_acks:
             send = partial(_acknowledged, command, command, self.write_acks)
         else:
             send = _sent(command)
-        return self.call(send, key=_key_of(command), repeatable=True)
+        return self.call(send, key=_key_of(command), operation=operation, repeatable=True)
 
     def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
         """Return the replies to commands that are run as one transaction, in one round trip.
@@ -340,10 +370,13 @@ class StoreClient:
         return self.call(
             lambda client: _pipeline(client, commands, transaction=True).execute(),
             key=_key_of(commands[0]),
+            operation="transaction",
             repeatable=repeatable,
         )
 
-    def _send_each(self, commands: Sequence[Command], script: Script | None = None) -> list[Any]:
+    def _send_each(
+        self, commands: Sequence[Command], operation: str, script: Script | None = None
+    ) -> list[Any]:
         """Return the replies to commands that may be sent again, in one round trip to each node.
 
         Args:
@@ -353,14 +386,14 @@ class StoreClient:
         for positions in self._by_node(commands):
             part = [commands[position] for position in positions]
             send = partial(_send_all, part, script)
-            found = self.call(send, key=_key_of(part[0]), repeatable=True)
+            found = self.call(send, key=_key_of(part[0]), operation=operation, repeatable=True)
             for position, reply in zip(positions, found, strict=True):
                 replies[position] = reply
         for position, reply in enumerate(replies):
             if isinstance(reply, _NOT_HERE):
                 send = partial(_send_alone, commands[position], script)
                 replies[position] = self.call(
-                    send, key=_key_of(commands[position]), repeatable=True
+                    send, key=_key_of(commands[position]), operation=operation, repeatable=True
                 )
         return replies
 
@@ -375,7 +408,7 @@ class StoreClient:
 
     def ping(self) -> None:
         """Raise ``StoreUnavailableError`` unless Redis replies."""
-        self.call(lambda client: client.ping(), repeatable=True)
+        self.call(lambda client: client.ping(), operation="ping", repeatable=True)
 
     def scan(self, pattern: str) -> Iterator[Sequence[str]]:
         """Yield the keys that match, in batches; a key may come twice, as SCAN allows."""
@@ -409,10 +442,14 @@ class StoreClient:
         cursor = 0
         while True:
             send = partial(step, cursor)
-            cursor, found = self.call(send, key=key, node=node, repeatable=True)
+            cursor, found = self.call(send, key=key, node=node, operation="scan", repeatable=True)
             yield found
             if cursor == 0:
                 return
+
+
+def _ignore(_: tuple[str, str]) -> None:
+    """Observe nothing."""
 
 
 def _key_of(command: Command) -> str:

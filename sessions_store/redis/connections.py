@@ -29,6 +29,11 @@ class ConnectionPool(redis.ConnectionPool):
         self._idle: deque[tuple[float, Any]] = deque()
         self._lent: set[Any] = set()
 
+    @property
+    def open_count(self) -> int:
+        """How many connections there are, lent or idle."""
+        return len(self._lent) + len(self._idle)
+
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Return a connection that is open, and on which nothing waits to be read.
 

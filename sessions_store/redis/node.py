@@ -29,6 +29,11 @@ class Node:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self._pool.connection_kwargs.get('port', 6379)}"
 
+    @property
+    def open_connections(self) -> int:
+        """Of this process; 0 where the client has another pool than ours."""
+        return getattr(self._pool, "open_count", 0)
+
     def give_up_connections(self) -> None:
         """Where one connection failed, others may: what comes next is sent on a new one."""
         self._pool.disconnect(inuse_connections=False)

@@ -41,12 +41,15 @@ class RateLimiter:
         key = f"{_PREFIX}:{self._rate.key_for(self._name, client)}"
         # Not repeatable: after a lost reply, the second attempt would count the use once more.
         if self._store.call(
-            lambda redis: self._on(redis).hit(self._rate, self._name, client), key=key
+            lambda redis: self._on(redis).hit(self._rate, self._name, client),
+            key=key,
+            operation="rate_limit",
         ):
             return 0.0
         window = self._store.call(
             lambda redis: self._on(redis).get_window_stats(self._rate, self._name, client),
             key=key,
+            operation="rate_limit",
             repeatable=True,  # reads
         )
         return max(1.0, window.reset_time - time.time())

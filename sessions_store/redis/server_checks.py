@@ -130,6 +130,18 @@ def _probes(store: StoreClient, key: str) -> Mapping[Node, str | None]:
     return probes
 
 
+def count_evicted_keys(store: StoreClient) -> int | None:
+    """Return how many keys the servers have removed because their memory was full.
+
+    ``None`` where the user of ``REDIS_URL`` may not run INFO.
+
+    Raises:
+        StoreUnavailableError: Redis is unavailable.
+    """
+    found = [_ask(store, node, lambda client: client.info("stats")) for node in store.nodes()]
+    return None if None in found else sum(info["evicted_keys"] for info in found)
+
+
 def _check_node(
     store: StoreClient, node: Node, probe_keys: Sequence[str] | None, conversations_expire: bool
 ) -> list[ServerProblem]:
@@ -200,7 +212,7 @@ def _refusal_of_write(
             raise
 
     try:
-        store.call(write, node=node, repeatable=True)
+        store.call(write, node=node, operation="check_server", repeatable=True)
     except StoreUnavailableError as error:
         if error.cause not in REFUSALS:
             raise
@@ -215,7 +227,7 @@ def _refusal_of_write(
 def _ask(store: StoreClient, node: Node, command: Callable[["redis.Redis"], Any]) -> Any:
     """Return the reply; ``None`` if this may not be asked."""
     try:
-        return store.call(command, node=node, repeatable=True)
+        return store.call(command, node=node, operation="check_server", repeatable=True)
     except StoreUnavailableError as error:
         if error.cause not in _NOT_TO_BE_ASKED:
             raise

@@ -84,7 +84,11 @@ class Subscriber:
             self._removed.add(channel)
 
     def _wake(self) -> None:
-        self._store.call(lambda client: client.publish(self._own_channel, ""), repeatable=True)
+        self._store.call(
+            lambda client: client.publish(self._own_channel, ""),
+            operation="wake_subscriber",
+            repeatable=True,
+        )
 
     def _run(self) -> None:
         is_told = False

@@ -178,6 +178,31 @@ def test_transaction_is_one_step(real_store: StoreClient, real_redis: Redis) -> 
     assert {"cmdstat_multi", "cmdstat_exec"} <= real_redis.info("commandstats").keys()
 
 
+def test_observer_is_told_of_each_call_and_its_outcome(
+    relay: Relay, relayed: StoreClient, real_redis: Redis
+) -> None:
+    told: list[tuple[str, str]] = []
+    relayed.observe = told.append
+    real_redis.set("text", "no number")
+
+    relayed.ping()
+    with pytest.raises(WrongTypeError):
+        relayed.call(lambda client: client.llen("text"), operation="length")
+    with pytest.raises(StoreUnavailableError):
+        relayed.call(lambda client: client.incr("text"))
+    with relay.losing("cut", named("INCRBY"), 1), pytest.raises(StoreUnavailableError):
+        relayed.call(lambda client: client.incr("n"), operation="count")
+    relayed.set_many([("SET", "a", 1)])
+
+    assert told == [
+        ("ping", "ok"),
+        ("length", "WRONGTYPE"),
+        ("other", "ResponseError"),
+        ("count", "ConnectionError"),
+        ("set_many", "ok"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
