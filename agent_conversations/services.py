@@ -1,42 +1,63 @@
 """The repositories of this process, built from Django's settings on first use."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from django.conf import settings
 from django_redis import get_redis_connection
 
+from agent_conversations.metrics import (
+    REDIS_CONNECTIONS,
+    REDIS_WAITING,
+    SharedMetrics,
+    commands,
+    count_push,
+    count_session,
+)
 from agent_conversations.store.keys import READINESS_KEYS
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.webhooks import RefusedDeliveries, WebhookReceiver
+from sessions_store.errors import StoreUnavailableError
 from sessions_store.pushes import PushRepository
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.deployment import is_one_server
+from sessions_store.redis.node import Node
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import ServerProblem, SharedCheck, check_server
 from sessions_store.repository import SessionRepository
 
 
 @cache
+def metrics() -> SharedMetrics:
+    return SharedMetrics(settings.METRICS_DIR)
+
+
+@cache
 def store() -> StoreClient:
     if is_one_server(settings.REDIS_URL):
-        client = get_redis_connection("default")
-        return StoreClient(client, settings.REDIS_MAX_WAITING, settings.WRITE_ACKS)
-    return StoreClient.from_url(
-        settings.REDIS_URL,
-        max_waiting=settings.REDIS_MAX_WAITING,
-        max_connections=settings.REDIS_MAX_CONNECTIONS,
-        write_acks=settings.WRITE_ACKS,
-    )
+        redis_client = get_redis_connection("default")
+        client = StoreClient(redis_client, settings.REDIS_MAX_WAITING, settings.WRITE_ACKS)
+    else:
+        client = StoreClient.from_url(
+            settings.REDIS_URL,
+            max_waiting=settings.REDIS_MAX_WAITING,
+            max_connections=settings.REDIS_MAX_CONNECTIONS,
+            write_acks=settings.WRITE_ACKS,
+        )
+    client.observe = commands.append
+    return client
 
 
 @cache
 def sessions() -> SessionRepository:
-    return SessionRepository(store(), encryption_keys=settings.SESSION_ENCRYPTION_KEYS)
+    return SessionRepository(
+        store(), encryption_keys=settings.SESSION_ENCRYPTION_KEYS, observe=count_session
+    )
 
 
 @cache
 def pushes() -> PushRepository:
-    return PushRepository(store(), sessions())
+    return PushRepository(store(), sessions(), observe=count_push)
 
 
 @cache
@@ -64,6 +85,17 @@ def session_rate() -> RateLimiter | None:
     """Return the rate limit of session registrations, ``None`` if there is none."""
     rate = settings.SESSION_RATE
     return RateLimiter(store(), "sessions", rate) if rate else None
+
+
+def _nodes() -> Sequence[Node]:
+    try:
+        return store().nodes()
+    except StoreUnavailableError:
+        return ()
+
+
+REDIS_CONNECTIONS.set_function(lambda: sum(node.open_connections for node in _nodes()))
+REDIS_WAITING.set_function(lambda: sum(node.breaker.waiting for node in _nodes()))
 
 
 def server_problems() -> list[ServerProblem]:

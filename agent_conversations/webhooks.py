@@ -22,6 +22,7 @@ from agent_conversations.errors import (
     ConversationNotFoundError,
     InvalidSignatureError,
 )
+from agent_conversations.metrics import OTHER, count_webhook
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of
 from agent_conversations.types import NewConversation, WebhookOutcome
@@ -208,21 +209,31 @@ class WebhookReceiver:
             InvalidRequestError: the body is no delivery.
             StoreUnavailableError: Redis is unavailable; the delivery is remembered.
         """
+        try:
+            delivery = self._verified(header, body)
+        except (InvalidSignatureError, InvalidRequestError):
+            count_webhook(OTHER, "refused")
+            raise
+        try:
+            outcome = self._store(delivery)
+        except StoreUnavailableError:
+            self._refused.add(delivery)
+            count_webhook(delivery.type, "unavailable")
+            raise
+        count_webhook(delivery.type, outcome)
+        _logger.info(
+            "A webhook was taken in", extra={"type": delivery.type[:64], "outcome": outcome}
+        )
+        return outcome
+
+    def _verified(self, header: str, body: bytes) -> Delivery:
         age = time.time() - signed_at(header, body, self._secrets)
         if age < -MAX_AHEAD_SECONDS:
             raise InvalidSignatureError
         delivery = Delivery.parse(body)
         if age > MAX_AGE_SECONDS and not self._refused.has(delivery):
             raise InvalidSignatureError
-        try:
-            outcome = self._store(delivery)
-        except StoreUnavailableError:
-            self._refused.add(delivery)
-            raise
-        _logger.info(
-            "A webhook was taken in", extra={"type": delivery.type[:64], "outcome": outcome}
-        )
-        return outcome
+        return delivery
 
     def _store(self, delivery: Delivery) -> WebhookOutcome:
         if delivery.type not in (TRANSCRIPTION, FAILURE) or delivery.call_id is None:

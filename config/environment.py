@@ -248,7 +248,8 @@ class Environment(BaseSettings):
     allowed_hosts: Annotated[
         list[HostName], BeforeValidator(lambda text: _entries(text) or LOCAL_HOSTS)
     ] = Field(
-        default=LOCAL_HOSTS, description="host names that requests may be for; health is for any"
+        default=LOCAL_HOSTS,
+        description="host names that requests may be for; health and metrics are for any",
     )
     trusted_proxies: int = Field(
         default=0,

@@ -27,6 +27,7 @@ LIVE_URL = ENVIRONMENT.live_url
 API_TOKENS = ENVIRONMENT.token_holders()
 ELEVENLABS_WEBHOOK_SECRETS = ENVIRONMENT.elevenlabs_webhook_secrets
 REFUSED_WEBHOOKS_DIR = ENVIRONMENT.data_dir / "refused_webhooks"
+METRICS_DIR = ENVIRONMENT.data_dir / "metrics"
 SESSION_RATE = ENVIRONMENT.session_rate
 SESSION_ENCRYPTION_KEYS = ENVIRONMENT.session_encryption_keys
 CONVERSATION_RETENTION_SECONDS = ENVIRONMENT.conversation_retention_seconds

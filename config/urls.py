@@ -12,6 +12,7 @@ from agent_conversations.api import urls as api
 from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.views.health import HealthView, LiveView, ReadyView
 from agent_conversations.api.views.live import AsyncApiView
+from agent_conversations.api.views.metrics import MetricsView
 from agent_conversations.api.views.pages import IndexView, WatchListView, WatchView
 from agent_conversations.api.views.webhooks import WebhookView
 
@@ -22,6 +23,7 @@ urlpatterns = [
     path("health", HealthView.as_view(), name="health"),
     path("health/live", LiveView.as_view(), name="health-live"),
     path("health/ready", ReadyView.as_view(), name="health-ready"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("openapi.yaml", SpectacularYAMLAPIView.as_view(**_document), name="openapi-yaml"),
     path("openapi.json", SpectacularJSONAPIView.as_view(**_document), name="openapi-json"),
     path("asyncapi.yaml", AsyncApiView.as_view(), name="asyncapi-yaml"),

@@ -7,6 +7,7 @@ import signal
 
 from django.conf import settings
 
+from agent_conversations.services import metrics
 from config import wsgi
 from config.access_log import log_requests
 from config.connections import SlowClients
@@ -21,6 +22,7 @@ _parent = multiprocessing.parent_process()
 # A worker has nothing to save but the last lines of its access log, and no one is left to see that
 # it obeys.
 end_with_parent(_parent.pid if _parent and _parent.pid else os.getppid(), by=signal.SIGKILL)
+metrics().start()
 _slow_clients = SlowClients(settings.ENVIRONMENT.port, settings.ENVIRONMENT.threads)
 _slow_clients.start()
 application = _slow_clients.wrap(log_requests(wsgi.application))

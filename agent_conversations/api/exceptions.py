@@ -28,6 +28,7 @@ from agent_conversations.envelope import (
     error_response,
 )
 from agent_conversations.errors import TokenRequiredError
+from agent_conversations.metrics import ERRORS
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, StoreUnavailableError
 from sessions_store.wire import json_codec
 
@@ -109,6 +110,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
 
 
 def _log(error: Exception) -> None:
+    ERRORS.labels(error_response(error).code).inc()
     if isinstance(error, StoreUnavailableError):
         _logger.warning("The store is unavailable", extra={"cause": error.cause})
     elif isinstance(error, CorruptRecordError):

@@ -1,5 +1,6 @@
 """What every response has in common, those of other middleware included."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
-from agent_conversations import API_PREFIX
+from agent_conversations import API_PREFIX, metrics
 from agent_conversations.api.exceptions import (
     error_view,
     header_too_long,
@@ -44,20 +45,28 @@ PAGE_HEADERS = {
 """Of pages, which have buttons that delete: no other site's page frames them, and no script of
 another's runs in them. Not of JSON: each header takes 1 to 2 µs."""
 
+_FOR_ANY_HOST = ("/health", "/metrics")
+_UNCACHED = (API_PREFIX, "/metrics")
+
 
 def bound_requests(get_response: GetResponse) -> GetResponse:
-    """Bound the time that a request may spend on Redis, and complete every response's headers.
+    """Bound the time that a request may spend on Redis, count it, and complete response headers.
 
     People's words stay out of caches, browsers protect pages, and no body goes out in chunks.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
+        began = time.perf_counter()
         deadline.begin()
         try:
             response = get_response(request)
         finally:
             deadline.end()
-        if request.path_info.startswith(API_PREFIX):
+        match = request.resolver_match
+        pattern = match.route if match else None
+        seconds = time.perf_counter() - began
+        metrics.requests.append((pattern, request.method, response.status_code, seconds))
+        if request.path_info.startswith(_UNCACHED):
             headers = response.headers
             headers["Cache-Control"] = "no-store"
             # By hand: the framework's way to merge Vary takes 3 µs.
@@ -76,13 +85,13 @@ def bound_requests(get_response: GetResponse) -> GetResponse:
 
 
 def check_host(get_response: GetResponse) -> GetResponse:
-    """Refuse other hosts than ``ALLOWED_HOSTS``; not for health.
+    """Refuse other hosts than ``ALLOWED_HOSTS``; not for health and metrics.
 
-    A load balancer's probe comes by an address that nobody has listed.
+    A load balancer's probe, or Prometheus, comes by an address that nobody has listed.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith("/health"):
+        if not request.path_info.startswith(_FOR_ANY_HOST):
             if len(request.META.get("HTTP_HOST", "")) > MAX_HEADER_CHARACTERS:
                 raise DisallowedHost
             request.get_host()

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agent_conversations.api.renderers import JsonRenderer
+from agent_conversations.metrics import REPLAYS
 from sessions_store.wire.model import WireModel
 
 
@@ -47,5 +48,6 @@ def respond_written(
     if location is not None:
         headers["Location"] = location
     if replayed:
+        REPLAYS.inc()
         headers["Idempotency-Replayed"] = "true"
     return respond(request, body, 200 if replayed else status, headers)

@@ -327,7 +327,7 @@ class Hub:
             error=row.sentence or str(error),
             code=row.code,
         )
-        send((viewer for viewer in untold if not viewer.is_paused), frame)
+        send([viewer for viewer in untold if not viewer.is_paused], frame)
         for viewer in untold:
             viewer.told, viewer.needs_whole = row.code, True
 

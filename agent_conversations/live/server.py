@@ -37,6 +37,7 @@ from agent_conversations.errors import (
 from agent_conversations.live.changes import Version
 from agent_conversations.live.hub import COMPARE_SECONDS, Hub
 from agent_conversations.live.viewer import CLOSE_SECONDS, WRITE_LIMIT_BYTES, Viewer
+from agent_conversations.metrics import ERRORS, LIVE_VIEWERS
 from agent_conversations.types import ViewerQuery
 from sessions_store.errors import InvalidRequestError, StoreUnavailableError
 from sessions_store.wire.model import to_json
@@ -112,8 +113,9 @@ class LiveServer:
         assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
         self._hub.join(connection)
         try:
-            async for message in connection:
-                self._hub.pushes.take(connection, message)
+            with LIVE_VIEWERS.track_inprogress():
+                async for message in connection:
+                    self._hub.pushes.take(connection, message)
         except ConnectionClosed:
             pass
         finally:
@@ -219,6 +221,7 @@ def _refuse(connection: ServerConnection, error: Exception) -> Response:
     if isinstance(error, DisallowedHost):
         error = InvalidRequestError("This host name is not among the server's ALLOWED_HOSTS.")
     row = error_response(error)
+    ERRORS.labels(row.code).inc()
     if row is INTERNAL:
         _logger.error("A request failed", exc_info=(type(error), error, error.__traceback__))
     response = _respond(connection, HTTPStatus(row.status), to_json(envelope(error)))

@@ -1,11 +1,13 @@
 """One viewer: its WebSocket connection, and what it has been sent."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
+from agent_conversations.frames import type_of
 from agent_conversations.live.changes import Version
+from agent_conversations.metrics import LIVE_DROPS, LIVE_FRAMES
 from agent_conversations.types import ViewerQuery
 from sessions_store.wire.model import WireModel, to_json
 
@@ -85,6 +87,7 @@ class Viewer(ServerConnection):
             if now < size:
                 self._expect_less_than(now)
             else:
+                LIVE_DROPS.inc()
                 self.end(TRY_AGAIN_LATER, "You read too slowly: connect again.")
 
         self._check = asyncio.get_running_loop().call_later(STALLED_SECONDS, check)
@@ -95,6 +98,7 @@ class Viewer(ServerConnection):
             self._check = None
 
 
-def send(viewers: Iterable[Viewer], frame: WireModel) -> None:
+def send(viewers: Collection[Viewer], frame: WireModel) -> None:
     """Send a frame to viewers that are not paused; none of them is waited for."""
+    LIVE_FRAMES.labels(type_of(type(frame))).inc(len(viewers))
     broadcast(viewers, to_json(frame), text=True)

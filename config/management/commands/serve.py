@@ -1,5 +1,6 @@
 import asyncio
 import ipaddress
+import shutil
 import signal
 import socket
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from granian.server.mp import MPServer
 
 from agent_conversations import API_PREFIX
 from agent_conversations.live import server as live
-from agent_conversations.services import server_problems
+from agent_conversations.services import metrics, server_problems
 from config.environment import Environment
 from config.live import LiveProcess
 from sessions_store.embedded.errors import EmbeddedServerError
@@ -49,9 +50,11 @@ class Command(BaseCommand):
             address = _free_address(environment.host, settings.LIVE_PORT, "LIVE_PORT")
             if verbosity:
                 self._print([("Live", _live_address(environment))])
+            metrics().start()
             asyncio.run(_serve_live(address))
             return
         address = _free_address(environment.host, environment.port, "PORT")
+        shutil.rmtree(settings.METRICS_DIR, ignore_errors=True)
         with ExitStack() as stack:
             if only is None:
                 _free_address(environment.host, settings.LIVE_PORT, "LIVE_PORT")
