@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -16,6 +15,7 @@ from redis.crc import key_slot
 from agent_conversations import services
 from agent_conversations.store.keys import conversation_key
 from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis.client import StoreClient
 from sessions_store.types import AgentSession
 from tests.agent_conversations.live.viewers import Loop, Viewer, live_server
 from tests.agent_conversations.store.records import new, said
@@ -98,7 +98,9 @@ def test_viewers_and_tabs_miss_nothing_of_a_failover(
             append(one, f"{one}-before")
             services.pushes().push(one, "words", push_id="p-before")
         victim = primary_of(several, "c-1")
-        time.sleep(0.2)  # in which its replica gets all of it
+        acknowledged = StoreClient.from_url(several.url, write_acks=1)
+        # Its replica has all that was written before.
+        until_stored(partial(acknowledged.write, ("DEL", f"{{{conversation_key('c-1')}}}:none")))
         os.kill(victim.running.pid, signal.SIGKILL)
         victim.running.stop()
         for number in range(5):
