@@ -57,6 +57,7 @@ def send_everything(client: ServedClient) -> Iterator[bytes]:
         "/asyncapi.yaml",
         "/health",
         "/health/ready",
+        "/metrics",
     ):
         yield client.get(page).content
 
