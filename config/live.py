@@ -20,11 +20,15 @@ class LiveProcess:
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
+        self._begun = threading.Event()
         # Linux ends a child with the thread that started it: this one starts them all.
         self._thread = threading.Thread(target=self._keep_running, name="live", daemon=True)
 
     def __enter__(self) -> "LiveProcess":
         self._thread.start()
+        # The server forks its workers next: one that is forked while a child is started keeps the
+        # pipe open by which the starting thread learns that it is done, and that waits for ever.
+        self._begun.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,7 +37,10 @@ class LiveProcess:
 
     def _keep_running(self) -> None:
         while not self._stopping.is_set():
-            process = self._launch()
+            try:
+                process = self._launch()
+            finally:
+                self._begun.set()
             while process.poll() is None and not self._stopping.wait(0.1):
                 pass
             if not self._stopping.is_set():
