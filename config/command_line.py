@@ -11,8 +11,8 @@ from django.core.management import (
 )
 
 OURS = ("config", "agent_conversations")
-OF_OTHERS = ("check", "spectacular")
-"""There is no database to migrate, dump or load, nothing to collect, and ``serve`` serves."""
+OF_OTHERS = ("check", "runserver", "spectacular")
+"""There is no database to migrate, dump or load, and nothing to collect."""
 
 
 class CommandLine(ManagementUtility):
