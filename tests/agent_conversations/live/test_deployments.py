@@ -100,7 +100,8 @@ def test_viewers_and_tabs_miss_nothing_of_a_failover(
         victim = primary_of(several, "c-1")
         acknowledged = StoreClient.from_url(several.url, write_acks=1)
         # Its replica has all that was written before.
-        until_stored(partial(acknowledged.write, ("DEL", f"{{{conversation_key('c-1')}}}:none")))
+        none = ("DEL", f"{{{conversation_key('c-1')}}}:none")
+        until_stored(partial(acknowledged.write, none, operation="delete"))
         os.kill(victim.running.pid, signal.SIGKILL)
         victim.running.stop()
         for number in range(5):
