@@ -10,8 +10,8 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --req
 	--only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults bench bench-check check format openapi architecture \
-	types play lock clean
+.PHONY: help run test faults bench bench-check check format openapi architecture reference \
+	docs types play lock clean
 
 help:  ## list the targets
 	@awk 'BEGIN { FS = ":.*  ## " } /^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' \
@@ -56,6 +56,14 @@ openapi: $(VENV)/run.stamp  ## write openapi.yaml and asyncapi.yaml anew
 architecture: $(VENV)/dev.stamp  ## draw the picture of docs/architecture.md from the imports
 	$(BIN)/python -m tests.architecture
 
+reference: $(VENV)/dev.stamp  ## write docs/settings.md and docs/commands.md anew
+	$(BIN)/python -m tests.reference
+
+docs: export NO_MKDOCS_2_WARNING := true
+docs: $(VENV)/docs.stamp  ## make the documentation's site in .venv/site
+	@$(VENV)/docs/bin/mkdocs build --quiet
+	@echo 'To read it: $(BIN)/python -m http.server 8080 --bind 127.0.0.1 --directory $(VENV)/site'
+
 types: $(VENV)/dev.stamp  ## compile the contract's TypeScript types against the schema's (needs Node.js)
 	cd tests/typescript && npm ci --no-audit --no-fund --silent && npm test --silent
 	$(BIN)/python -m pytest -q tests/agent_conversations/api/openapi/test_asyncapi.py
@@ -65,7 +73,7 @@ play: $(VENV)/dev.stamp  ## play a call in the browser, beside make run (needs N
 	$(BIN)/python -m tests.played_call $(ARGS)
 
 lock: $(VENV)/dev.stamp  ## pin the requirements anew (needs uv)
-	cd requirements && for file in base dev; do \
+	cd requirements && for file in base dev docs; do \
 		uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-header --upgrade $$file.in --output-file $$file.txt || exit 1; done
 
@@ -86,3 +94,11 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
 	@echo 'Installing $< into $(VENV), once: about a minute …'
 	@$(INSTALL) -r $<
 	@touch $@ $(VENV)/run.stamp
+
+# In an environment of its own: it shares packages with the service, not their versions.
+$(VENV)/docs.stamp: requirements/docs.txt | $(BIN)/python
+	@echo 'Installing $< into $(VENV)/docs, once …'
+	@$(BIN)/python -m venv $(VENV)/docs
+	@$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	--only-binary :all: -r $<
+	@touch $@

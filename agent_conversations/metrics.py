@@ -197,7 +197,7 @@ class _Noted(Collector):
 
 @cache
 def _route(pattern: str | None) -> str:
-    """Return the path as the README has it: ``<str:message_id>`` is ``{messageId}``."""
+    """Return the path as docs/api.md has it: ``<str:message_id>`` is ``{messageId}``."""
     if pattern is None:
         return OTHER
     return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda name: f"{{{to_camel(name[1])}}}", pattern)

@@ -169,7 +169,7 @@ LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 class Environment(BaseSettings):
     """Each field is the variable of its name in capitals; an empty variable counts as unset.
 
-    Names, defaults and descriptions are those of the README's table. ``repr=False`` marks what is
+    ``make reference`` writes docs/settings.md from it. ``repr=False`` marks what is
     or may hold a secret: no error shows it.
     """
 

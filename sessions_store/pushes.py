@@ -115,7 +115,8 @@ class PushRepository:
             expires_in_seconds: how long it waits for a tab, up to ``MAX_EXPIRES_IN_SECONDS``.
 
         Raises:
-            Everything that ``create`` and ``get`` raise.
+            SessionNotFoundError: no session is registered, or one without a session id.
+            PushConflictError: the push id is that of a push with other content.
         """
         until = time.monotonic() + wait_seconds
         request = AgentPushRequest.parse(

@@ -1,22 +1,23 @@
-"""What the README and docs must name: settings, routes, error codes, commands, make targets."""
+"""What the documentation must name: settings, routes, error codes, commands, make targets."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.management import get_commands
 from django.urls import get_resolver
 
 from agent_conversations.envelope import ERROR_RESPONSES
-from tests import architecture
+from tests import architecture, reference
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
-README = (PROJECT_DIR / "README.md").read_text()
+DOCS = PROJECT_DIR / "docs"
 CONTRIBUTING = (PROJECT_DIR / "CONTRIBUTING.md").read_text()
-ERRORS = (PROJECT_DIR / "docs" / "errors.md").read_text()
-PAGES = [*PROJECT_DIR.glob("*.md"), *(PROJECT_DIR / "docs").rglob("*.md")]
+API = (DOCS / "api.md").read_text()
+ERRORS = (DOCS / "errors.md").read_text()
+NAVIGATION = (PROJECT_DIR / "mkdocs.yml").read_text()
+PAGES = [*PROJECT_DIR.glob("*.md"), *DOCS.rglob("*.md")]
 LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -35,12 +36,6 @@ def code_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def commands_of_the_project() -> Iterator[str]:
-    for command, application in get_commands().items():
-        if application in ("config", "agent_conversations", "sessions_store"):
-            yield command
-
-
 def paths_beside_the_api() -> Iterator[str]:
     for pattern in get_resolver().url_patterns:
         path = f"/{pattern.pattern}".replace("/^/", "/")
@@ -54,7 +49,7 @@ def make_targets() -> set[str]:
 
 
 def test_every_route_is_in_the_table_of_routes() -> None:
-    documented = {tuple(row[0].strip("`").split()) for row in rows_of(README, "Routes")}
+    documented = {tuple(row[0].strip("`").split()) for row in rows_of(API, "Routes")}
 
     assert documented == {
         (
@@ -68,11 +63,11 @@ def test_every_route_is_in_the_table_of_routes() -> None:
     }
 
 
-def test_every_path_beside_the_api_is_in_the_readme() -> None:
+def test_every_path_beside_the_api_is_documented() -> None:
     paths = set(paths_beside_the_api())
 
     assert {"/", "/health", "/openapi.yaml"} <= paths
-    assert [path for path in paths if f"`{path}`" not in README] == []
+    assert [path for path in paths if f"`{path}`" not in API] == []
 
 
 def test_every_error_code_is_documented_with_its_status() -> None:
@@ -85,11 +80,17 @@ def test_every_error_code_is_documented_with_its_status() -> None:
     assert documented == {(error.status, error.code) for error in ERROR_RESPONSES.values()}
 
 
-def test_every_command_is_in_the_readme() -> None:
-    commands = set(commands_of_the_project())
+def test_reference_pages_are_fresh() -> None:
+    pages = list(reference.pages())
 
-    assert {"serve", "reindex", "shell"} <= commands
-    assert [name for name in commands if f"manage.py {name}" not in README] == []
+    assert ["`PORT`" in page or "`serve`" in page for _, page in pages] == [True, True]
+    assert [path for path, page in pages if path.read_text() != page] == [], "run make reference"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(re.findall(r"([\w/-]+\.md)$", NAVIGATION, re.MULTILINE))
+
+    assert named == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
 
 
 def test_every_make_target_is_in_contributing() -> None:

@@ -1,4 +1,4 @@
-"""The shell examples of README and CONTRIBUTING, run as a reader runs them.
+"""The shell examples of all pages, run as a reader runs them.
 
 A page's console blocks run in their order, in one shell. Ids, times, ports and folders differ from
 the page's: the first time that one is printed, it is remembered beside the page's own, which it has
@@ -31,7 +31,12 @@ from tests.sessions_store.other_end import serving
 from tests.waiting import wait_until
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
-README, CONTRIBUTING = "README.md", "CONTRIBUTING.md"
+CONTRIBUTING, CALLBACKS = "CONTRIBUTING.md", "docs/callback-services.md"
+PAGES = [
+    "README.md",
+    CONTRIBUTING,
+    *(str(page.relative_to(PROJECT_DIR)) for page in sorted((PROJECT_DIR / "docs").rglob("*.md"))),
+]
 NOT_RUN = {
     "make test": "it is what runs this test",
     "make check": "it takes a minute, and CI runs it",
@@ -43,6 +48,12 @@ NOT_RUN = {
     "import { Conversation }": "a page in a browser runs it, in test_recording_in_browser.py",
     "follow({": "a page in a browser runs it, in test_watching_in_browser.py",
     "const socket": "tests/agent_conversations/live connects in its way",
+    "from agent_conversations.recorder": "test_recorder.py calls it; a call needs the SDK",
+    "flowchart": "a picture, which make architecture draws",
+    '{"success": false': "the body of a response",
+    "rule_files": "test_monitoring.py checks it with promtool",
+    "options:": "what a command's --help prints, which make reference writes",
+    "positional arguments:": "what a command's --help prints, which make reference writes",
     "client_max_body_size": "tests/test_proxies.py runs it",
     "agent.example.com {": "tests/test_proxies.py runs it",
     "http:": "tests/test_proxies.py runs it",
@@ -122,7 +133,8 @@ def _examples_in(text: str) -> Iterator[Example]:
     yield from commands
 
 
-BLOCKS = [*blocks_of(README), *blocks_of(CONTRIBUTING)]
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+PAGES_WITH_EXAMPLES = [page for page in PAGES if any(True for _ in examples_of(page))]
 
 
 def is_set_up_by_make() -> bool:
@@ -317,13 +329,13 @@ def reader(tmp_path: Path, redis_port: int) -> Iterator[Reader]:
     reading.close()
 
 
-@pytest.mark.parametrize("page", [README, CONTRIBUTING])
+@pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES)
 def test_examples_print_what_their_page_shows(reader: Reader, page: str) -> None:
     for example in examples_of(page):
         reader.follow(example)
 
 
-PROGRAMS = [block.text for block in blocks_of(README) if block.language == "python"]
+PROGRAMS = [block.text for block in blocks_of(CALLBACKS) if block.language == "python"]
 
 
 def test_examples_of_callback_services_push_and_find_the_session(
@@ -333,7 +345,7 @@ def test_examples_of_callback_services_push_and_find_the_session(
     ws_url = "wss://api.elevenlabs.io/v1/convai/conversation?token=abc123"
     session = AgentSession.from_registration({"wsUrl": ws_url, "sessionId": "s-1"})
     SessionRepository(StoreClient.from_url(url)).set("c-1", session)
-    pushing, _, reading = PROGRAMS
+    pushing, reading, _ = PROGRAMS
 
     ended = subprocess.run(
         [sys.executable, "-"],
@@ -351,11 +363,11 @@ def test_examples_of_callback_services_push_and_find_the_session(
 
 
 def test_example_of_the_ways_past_the_tab_sends_both() -> None:
-    _, program, _ = PROGRAMS
+    *_, program = PROGRAMS
     with serving() as other:
         program = program.replace("api_key=api_key", f"api_key='sk', base_url={other.url!r}")
         payload = {"wsUrl": f"{other.url}/join"}
-        exec(  # noqa: S102  # the README's own
+        exec(  # noqa: S102  # the page's own
             program, {"call_id": "conv_1", "session": AgentSession.from_registration(payload)}
         )
 
@@ -364,14 +376,17 @@ def test_example_of_the_ways_past_the_tab_sends_both() -> None:
 
 
 def test_every_block_is_run_or_has_a_reason() -> None:
-    run = {(README, "console"), (README, "python"), (CONTRIBUTING, "console")}
-    others = [block for block in BLOCKS if (block.page, block.language) not in run]
+    others = [
+        block
+        for block in BLOCKS
+        if block.language != "console" and (block.page, block.language) != (CALLBACKS, "python")
+    ]
 
     assert [one for one in others if not one.is_recipe and not why_not_run(one.text)] == []
 
 
 def test_every_reason_belongs_to_an_example() -> None:
-    texts = [one.command for page in (README, CONTRIBUTING) for one in examples_of(page)]
+    texts = [one.command for page in PAGES for one in examples_of(page)]
     texts += [block.text for block in BLOCKS]
 
     assert [start for start in NOT_RUN if not any(text.startswith(start) for text in texts)] == []

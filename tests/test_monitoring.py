@@ -1,4 +1,4 @@
-"""What docs/monitoring makes of the metrics, and the README's table of them."""
+"""What docs/monitoring says and makes of the metrics."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from tests.conftest import ServedClient
-from tests.test_documentation import PROJECT_DIR, README, code_in, rows_of
+from tests.test_documentation import PROJECT_DIR, code_in, rows_of
 
 MONITORING = PROJECT_DIR / "docs" / "monitoring"
 RULES = (MONITORING / "alerts.yaml").read_text()
@@ -54,8 +54,8 @@ def test_every_metric_of_the_alert_rules_exists(families: dict[str, str]) -> Non
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in named} <= families.keys()
 
 
-def test_every_metric_is_in_the_readme(families: dict[str, str]) -> None:
-    documented = {code_in(row[0])[0] for row in rows_of(README, "Metrics")}
+def test_every_metric_is_documented(families: dict[str, str]) -> None:
+    documented = {code_in(row[0])[0] for row in rows_of(PAGE, "Metrics")}
 
     assert documented == families.keys()
 

@@ -1,4 +1,4 @@
-"""The README's rules for a proxy in front of both processes, each in the proxy that it is for."""
+"""The documented rules for a proxy in front of both processes, each in the proxy that it is for."""
 
 import http.client
 import json
@@ -21,13 +21,13 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "running.md").read_text()
 
 
-def rule_of_the_readme(language: str, service: Service) -> str:
+def documented_rule(language: str, service: Service) -> str:
     """Return the only block in a language, with the ports of a service."""
     block: str
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return block.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}").replace(
         "127.0.0.1:8001", f"127.0.0.1:{service.live_port}"
     )
@@ -36,7 +36,7 @@ def rule_of_the_readme(language: str, service: Service) -> str:
 def nginx(folder: Path, port: int, service: Service) -> list[str]:
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    server = f"server {{ listen 127.0.0.1:{port};\n{rule_of_the_readme('nginx', service)} }}"
+    server = f"server {{ listen 127.0.0.1:{port};\n{documented_rule('nginx', service)} }}"
     configuration = folder / "nginx.conf"
     configuration.write_text(
         # As root it would let its workers become a user who may not write into the folder.
@@ -47,7 +47,7 @@ def nginx(folder: Path, port: int, service: Service) -> list[str]:
 
 
 def caddy(folder: Path, port: int, service: Service) -> list[str]:
-    rule = rule_of_the_readme("caddyfile", service)
+    rule = documented_rule("caddyfile", service)
     configuration = folder / "Caddyfile"
     site = rule.replace("agent.example.com", f"http://127.0.0.1:{port}")
     configuration.write_text(f"{{\n\tadmin off\n}}\n{site}")
@@ -56,7 +56,7 @@ def caddy(folder: Path, port: int, service: Service) -> list[str]:
 
 def traefik(folder: Path, port: int, service: Service) -> list[str]:
     configuration = folder / "rules.yaml"
-    configuration.write_text(rule_of_the_readme("yaml", service))
+    configuration.write_text(documented_rule("yaml", service))
     return [
         "traefik",
         f"--entrypoints.web.address=127.0.0.1:{port}",

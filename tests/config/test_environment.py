@@ -4,7 +4,6 @@ from collections.abc import Callable
 import pytest
 
 from config.environment import (
-    PROJECT_DIR,
     Environment,
     InvalidEnvironmentError,
     read_environment,
@@ -52,21 +51,6 @@ def problems(read: Read, **variables: str) -> InvalidEnvironmentError:
     with pytest.raises(InvalidEnvironmentError) as caught:
         read(**variables)
     return caught.value
-
-
-def test_readme_has_each_variable_with_default_and_description() -> None:
-    expected = []
-    for name, schema in Environment.model_json_schema()["properties"].items():
-        default = schema.get("default", "")
-        text = ",".join(default) if isinstance(default, (list, dict)) else str(default)
-        text = text.removeprefix(f"{PROJECT_DIR}/")
-        text = text.lower() if isinstance(default, bool) else text
-        expected.append(f"| `{name}` | {text and f'`{text}`'} | {schema['description']} |")
-
-    section = (PROJECT_DIR / "README.md").read_text("utf-8").partition("\n## Settings\n")[2]
-    table = section.partition("| variable | default | |\n|---|---|---|\n")[2].partition("\n\n")[0]
-
-    assert table.split("\n") == expected
 
 
 def test_defaults_are_valid_values(read: Read) -> None:

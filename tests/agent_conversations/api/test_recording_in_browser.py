@@ -551,15 +551,15 @@ def page_with_microphone(chromium: Browser) -> Iterator[Page]:
     browser.close()
 
 
-def test_example_of_the_readme_records_a_voice(
+def test_documented_example_records_a_voice(
     service: Service,
     elevenlabs: ElevenLabsServer,
     application: str,
     page_with_microphone: Page,
     talk: str,
 ) -> None:
-    readme = (PROJECT_DIR / "README.md").read_text()
-    (example,) = re.findall(r"```js\n(import \{ Conversation \}.*?)```", readme, re.DOTALL)
+    page_of_docs = (PROJECT_DIR / "docs" / "elevenlabs.md").read_text()
+    (example,) = re.findall(r"```js\n(import \{ Conversation \}.*?)```", page_of_docs, re.DOTALL)
     library = 'import { Conversation } from "@elevenlabs/client";'
     assert library in example
     example = example.replace(library, "const { Conversation } = ElevenLabsClient;")

@@ -395,11 +395,9 @@ def test_module_reports_a_push_after_its_connection_broke(
     assert page.evaluate("given") == ["p-1"]
 
 
-def test_example_of_the_readme_follows(
-    service: Service, frontend: str, page: Page, talk: str
-) -> None:
-    readme = (PROJECT_DIR / "README.md").read_text()
-    (example,) = re.findall(r"```js\n(import \{ follow \}.*?)```", readme, re.DOTALL)
+def test_documented_example_follows(service: Service, frontend: str, page: Page, talk: str) -> None:
+    page_of_docs = (PROJECT_DIR / "docs" / "frontend.md").read_text()
+    (example,) = re.findall(r"```js\n(import \{ follow \}.*?)```", page_of_docs, re.DOTALL)
     example = example.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
     example = example.replace("127.0.0.1:8001", f"127.0.0.1:{service.live_port}")
     page.goto(frontend)
