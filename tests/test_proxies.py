@@ -21,7 +21,8 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "running.md").read_text()
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+PAGE = (PROJECT_DIR / "docs" / "running.md").read_text()
 
 
 def documented_rule(language: str, service: Service) -> str:
@@ -33,15 +34,26 @@ def documented_rule(language: str, service: Service) -> str:
     )
 
 
+def rules_of_nginx(port: int, service: Service) -> str:
+    rules = (PROJECT_DIR / "deploy" / "nginx.conf").read_text()
+    for ours, of_this_test in (
+        ("listen 80;", f"listen 127.0.0.1:{port};"),
+        ("rest:8000", f"127.0.0.1:{service.port}"),
+        ("live:8001", f"127.0.0.1:{service.live_port}"),
+    ):
+        assert ours in rules
+        rules = rules.replace(ours, of_this_test)
+    return rules
+
+
 def nginx(folder: Path, port: int, service: Service) -> list[str]:
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    server = f"server {{ listen 127.0.0.1:{port};\n{documented_rule('nginx', service)} }}"
     configuration = folder / "nginx.conf"
     configuration.write_text(
         # As root it would let its workers become a user who may not write into the folder.
         f"daemon off; user root; pid {folder}/pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log off;\n{folders}\n{server} }}"
+        f"http {{ access_log off;\n{folders}\n{rules_of_nginx(port, service)} }}"
     )
     return ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
 
