@@ -46,6 +46,8 @@ NOT_RUN = {
     "docker compose": "it needs Docker; test_deploy.py runs what it mounts",
     "make -C": "it installs into /opt",
     "install -m": "it installs into /etc",
+    "valkey-server": "make faults does the same without redis-cli",
+    "redis-cli --cluster": "make faults does the same without redis-cli",
     "systemctl": "it needs systemd; test_deploy.py has the unit verified",
     "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
     "import type": "TypeScript; make types compiles the same types",

@@ -25,6 +25,7 @@ from tests.faults.scenarios.deployments import kill_primary, move_slots
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
+from tests.faults.scenarios.moving import become_a_cluster
 from tests.faults.scenarios.outages import OUTAGES, crowd_while_hanging, outage
 from tests.faults.scenarios.recording import recorded_calls
 from tests.faults.scenarios.replies import lost_replies, slow_replies
@@ -107,6 +108,7 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         ),
         Run("slots moved by key", move_slots, 5),
         Run("slots moved at once", partial(move_slots, at_once=True), 5),
+        Run("one server to a cluster", become_a_cluster, 3),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),
     ]
 

@@ -229,7 +229,7 @@ class Service:
         self._arguments = () if live else ("--only", "rest")
         self.api = Api(self.port)
         self._folder = folder
-        self._redis_url = redis_url
+        self.redis_url = redis_url
         self._variables = variables
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -248,7 +248,7 @@ class Service:
             "PORT": str(self.port),
             "LIVE_PORT": str(self.live_port),
             "DATA_DIR": str(self._folder),
-            "REDIS_URL": self._redis_url,
+            "REDIS_URL": self.redis_url,
             "ELEVENLABS_AGENT_ENABLED": "true",
             "LOG_LEVEL": "WARNING",
             **self._variables,

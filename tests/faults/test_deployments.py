@@ -3,6 +3,7 @@
 import pytest
 
 from tests.faults.scenarios.deployments import kill_primary, move_slots
+from tests.faults.scenarios.moving import become_a_cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -27,6 +28,13 @@ def test_failover_loses_nothing_that_replicas_acknowledged(kind: str) -> None:
 @pytest.mark.parametrize("at_once", [False, True])
 def test_moving_slots_lose_no_message(*, at_once: bool) -> None:
     result = move_slots(at_once=at_once)
+
+    assert result.faults == []
+    assert result.found == result.acknowledged > 50
+
+
+def test_server_that_becomes_a_cluster_loses_no_message() -> None:
+    result = become_a_cluster()
 
     assert result.faults == []
     assert result.found == result.acknowledged > 50
