@@ -183,20 +183,20 @@ class _Noted(Collector):
             bounds = [*map(str, DURATION_BUCKETS), "+Inf"]
             by_bucket: dict[str | None, list[int]] = defaultdict(lambda: [0] * len(bounds))
             for (pattern, method, status, bucket), count in self._requests.items():
-                by_labels[_route(pattern), method, str(status)] += count
+                by_labels[route_of(pattern), method, str(status)] += count
                 by_bucket[pattern][bucket] += count
             for labels, count in by_labels.items():
                 counted.add_metric(labels, count)
             for pattern, counts in by_bucket.items():
                 buckets = list(zip(bounds, accumulate(counts), strict=True))
-                lasted.add_metric([_route(pattern)], buckets, self._seconds[pattern])
+                lasted.add_metric([route_of(pattern)], buckets, self._seconds[pattern])
             for pair, count in self._commands.items():
                 asked.add_metric(pair, count)
         return counted, lasted, asked
 
 
 @cache
-def _route(pattern: str | None) -> str:
+def route_of(pattern: str | None) -> str:
     """Return the path as docs/api.md has it: ``<str:message_id>`` is ``{messageId}``."""
     if pattern is None:
         return OTHER

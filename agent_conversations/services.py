@@ -14,6 +14,7 @@ from agent_conversations.metrics import (
     count_push,
     count_session,
 )
+from agent_conversations.served_requests import current
 from agent_conversations.store.keys import READINESS_KEYS
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.webhooks import RefusedDeliveries, WebhookReceiver
@@ -44,8 +45,14 @@ def store() -> StoreClient:
             max_connections=settings.REDIS_MAX_CONNECTIONS,
             write_acks=settings.WRITE_ACKS,
         )
-    client.observe = commands.append
+    client.observe = _observe
     return client
+
+
+def _observe(operation: str, outcome: str, seconds: float) -> None:
+    commands.append((operation, outcome))
+    if served := current.get():
+        served.redis_seconds += seconds
 
 
 @cache

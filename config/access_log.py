@@ -1,8 +1,9 @@
 """The access log: one line a request on standard error, cheap enough to be left on.
 
-A request only leaves a note, before its response is sent. A thread of the worker makes lines of the
-notes and writes them every ``INTERVAL_SECONDS``, and once more when the worker ends. A reader of
-standard error that is slow, or has stopped, delays that thread and no request.
+A request only leaves a note, before its response is sent; so does a viewer of the live process who
+comes or goes. A thread of the process makes lines of the notes and writes them every
+``INTERVAL_SECONDS``, and once more when the process ends. A reader of standard error that is slow,
+or has stopped, delays that thread and no request.
 
 Lines are lost in these cases only:
 
@@ -23,14 +24,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from agent_conversations.served_requests import SERVED, Fields
 from config.logging import ACCESS_LOGGER, line_renderers
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 INTERVAL_SECONDS = 0.2
 MAX_NOTES = 10_000
-MAX_PATH_LENGTH = 500
-"""Characters that are logged of a path: with all of them escaped, a line fits into ``PIPE_BUF``."""
 
 _logger = logging.getLogger(__name__)
 
@@ -40,38 +40,26 @@ class AccessLog:
 
     def __init__(self) -> None:
         # Appending and taking from the left are atomic: no request waits for a lock.
-        self._notes: deque[tuple[float, str]] = deque()
+        self._notes: deque[tuple[float, Fields]] = deque()
         self._dropped = 0
         self._dropping = threading.Lock()
         self._renderers = line_renderers()
 
     def wrap(self, application: Wsgi) -> Wsgi:
-        """Return the application with a note of each request: when its response is ready.
-
-        Without the query, which may name a session.
-        """
+        """Return ``config.wsgi``'s application with a note of each request, once it is served."""
 
         def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            status = "500"  # which the server sends for an exception
-
-            def start(status_line: str, *rest: Any) -> Any:
-                nonlocal status
-                status = status_line[:3]
-                return start_response(status_line, *rest)
-
-            method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"][:MAX_PATH_LENGTH]
-            began = time.perf_counter()
             try:
-                return application(environ, start)
+                return application(environ, start_response)
             finally:
-                ms = (time.perf_counter() - began) * 1000
-                self._add(f"{method} {path} {status} {ms:.1f}ms")
+                self.add(environ[SERVED].to_log)
 
         return serve
 
-    def _add(self, event: str) -> None:
+    def add(self, fields: Fields) -> None:
+        """Leave a note; ``fields`` is called later, by the thread that writes."""
         if len(self._notes) < MAX_NOTES:
-            self._notes.append((time.time(), event))
+            self._notes.append((time.time(), fields))
         else:
             self._drop(1)
 
@@ -113,10 +101,10 @@ class AccessLog:
         except OSError:
             self._drop(block.count(b"\n"))
 
-    def _line(self, ended: float, event: str) -> bytes:
+    def _line(self, ended: float, fields: Fields) -> bytes:
         timestamp = datetime.fromtimestamp(ended, UTC).isoformat(timespec="microseconds")
         line: Any = {
-            "event": event,
+            **fields(),
             "level": "info",
             "logger": ACCESS_LOGGER,
             "timestamp": timestamp.replace("+00:00", "Z"),
@@ -126,13 +114,13 @@ class AccessLog:
         return f"{line}\n".encode()
 
 
-def log_requests(application: Wsgi) -> Wsgi:
-    """Return the application with the access log, if its level is INFO or below.
+def start_access_log() -> AccessLog | None:
+    """Start the thread that writes the access log, if its level is INFO or below.
 
-    Starts the thread that writes it. Not a daemon: Python waits for it when the process ends.
+    Not a daemon: Python waits for it when the process ends.
     """
     if not logging.getLogger(ACCESS_LOGGER).isEnabledFor(logging.INFO):
-        return application
+        return None
     log = AccessLog()
     threading.Thread(target=log.run, name="access log", daemon=False).start()
-    return log.wrap(application)
+    return log

@@ -1,27 +1,42 @@
 """Logs: one JSON object a line on standard error, or coloured text where a person looks on."""
 
+import json
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor
+
+from agent_conversations.served_requests import current
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 ACCESS_LOGGER = "granian.access"
 """Has the level of the access log, and is its lines' ``logger``; see access_log.py."""
 
 
+def _to_json(event: EventDict, **_: Any) -> str:
+    """Return JSON of ASCII characters alone, which neither begins a line nor steers a terminal."""
+    with suppress(TypeError):  # what orjson cannot encode, such as large integers
+        line = orjson.dumps(event, default=repr)  # a tenth of the time
+        if line.isascii() and b"\x7f" not in line:
+            return line.decode()
+    return json.dumps(event, default=repr)
+
+
 def line_renderers() -> list[Processor]:
     """Return the processors that make a line of an event."""
     if sys.stderr.isatty():
         return [_escape, structlog.dev.ConsoleRenderer()]
-    return [structlog.processors.JSONRenderer()]
+    return [structlog.processors.JSONRenderer(_to_json)]
 
 
 def logging_config(level: str) -> dict[str, Any]:
     """Return Django's ``LOGGING`` for ``level``, one of Python's level names."""
     shared: list[Any] = [
+        _add_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -52,6 +67,12 @@ def logging_config(level: str) -> dict[str, Any]:
         # Its security logger quotes requests; a refused host is a 400 in the access log.
         | {name: {"level": "CRITICAL"} for name in ("django.request", "django.security")},
     }
+
+
+def _add_request_id(_: Any, __: str, event: EventDict) -> EventDict:
+    if served := current.get():
+        event["request_id"] = served.request_id
+    return event
 
 
 def _name_exception(_: Any, __: str, event: EventDict) -> EventDict:

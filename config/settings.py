@@ -122,7 +122,13 @@ CORS_ALLOW_HEADERS = [
     "x-request-id",
     *ENVIRONMENT.cors_allow_headers,
 ]
-CORS_EXPOSE_HEADERS = ["ETag", "Location", "Idempotency-Replayed", "Retry-After"]
+CORS_EXPOSE_HEADERS = [
+    "ETag",
+    "Location",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "X-Request-ID",
+]
 
 REST_FRAMEWORK = {
     # The flag first: a feature that is off is a 503 for everyone.

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from agent_conversations.services import metrics
 from config import wsgi
-from config.access_log import log_requests
+from config.access_log import start_access_log
 from config.connections import SlowClients
 from sessions_store.embedded.parent_process import end_with_parent
 
@@ -25,7 +25,8 @@ end_with_parent(_parent.pid if _parent and _parent.pid else os.getppid(), by=sig
 metrics().start()
 _slow_clients = SlowClients(settings.ENVIRONMENT.port, settings.ENVIRONMENT.threads)
 _slow_clients.start()
-application = _slow_clients.wrap(log_requests(wsgi.application))
+_log = start_access_log()
+application = _slow_clients.wrap(_log.wrap(wsgi.application) if _log else wsgi.application)
 # What is loaded by now stays. To look at it again, a full collection took 40 ms and brought pages
 # into memory that nothing else needs.
 gc.collect()

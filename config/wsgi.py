@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +11,12 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 
 from agent_conversations.api.media_types import MAX_WEBHOOK_BYTES, NO_LENGTH, plain_type
+from agent_conversations.served_requests import (
+    REQUEST_ID_HEADER,
+    SERVED,
+    ServedRequest,
+    current,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -22,7 +29,29 @@ _is_path = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+").fullmatch
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Serve a request, below the path prefix that a trusted proxy has taken off.
+    """Serve a request under its id, which the response has as well, and every line of the log."""
+    served = environ[SERVED] = ServedRequest(
+        environ.get("HTTP_X_REQUEST_ID"),
+        environ.get("HTTP_TRACEPARENT"),
+        environ["REQUEST_METHOD"],
+        environ["PATH_INFO"],
+    )
+
+    def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        served.status = status[:3]
+        headers.append((REQUEST_ID_HEADER, served.request_id))
+        return start_response(status, headers, *rest)
+
+    token = current.set(served)
+    try:
+        return _serve(environ, start)
+    finally:
+        current.reset(token)
+        served.seconds = time.perf_counter() - served.began
+
+
+def _serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Serve a request below the path prefix that a trusted proxy has taken off.
 
     What Django would fail at, or take for something else, while it builds the request is put right
     before. A body is not read here: whoever may not enter is told so without waiting for it.

@@ -26,6 +26,7 @@ from agent_conversations.api.media_types import (
 )
 from agent_conversations.api.origins import is_of_another_site
 from agent_conversations.errors import OriginNotAllowedError
+from agent_conversations.served_requests import current
 from sessions_store.errors import InvalidRequestError
 from sessions_store.redis import deadline
 
@@ -50,7 +51,7 @@ _UNCACHED = (API_PREFIX, "/metrics")
 
 
 def bound_requests(get_response: GetResponse) -> GetResponse:
-    """Bound the time that a request may spend on Redis, count it, and complete response headers.
+    """Bound the time that a request may spend on Redis, note it, and complete response headers.
 
     People's words stay out of caches, browsers protect pages, and no body goes out in chunks.
     """
@@ -63,6 +64,8 @@ def bound_requests(get_response: GetResponse) -> GetResponse:
         finally:
             deadline.end()
         match = request.resolver_match
+        if served := current.get():
+            served.match = match
         pattern = match.route if match else None
         seconds = time.perf_counter() - began
         metrics.requests.append((pattern, request.method, response.status_code, seconds))

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import re
 import resource
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -38,6 +40,12 @@ from agent_conversations.live.changes import Version
 from agent_conversations.live.hub import COMPARE_SECONDS, Hub
 from agent_conversations.live.viewer import CLOSE_SECONDS, WRITE_LIMIT_BYTES, Viewer
 from agent_conversations.metrics import ERRORS, LIVE_VIEWERS
+from agent_conversations.served_requests import (
+    REQUEST_ID_HEADER,
+    Fields,
+    ServedRequest,
+    current,
+)
 from agent_conversations.types import ViewerQuery
 from sessions_store.errors import InvalidRequestError, StoreUnavailableError
 from sessions_store.wire.model import to_json
@@ -51,14 +59,20 @@ OPEN_SECONDS = 5.0
 STOP_SECONDS = 8.0
 _BEARER = "bearer."
 
+Log = Callable[[Fields], object]
+
 _logger = logging.getLogger(__name__)
 
 
-async def run(host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set; viewers are then closed with 1001 (going away)."""
+async def run(host: str, port: int, stop: asyncio.Event, log: Log | None = None) -> None:
+    """Serve until ``stop`` is set; viewers are then closed with 1001 (going away).
+
+    Args:
+        log: is told of each viewer that comes or goes, and of each other request; must not wait.
+    """
     _allow_many_connections()
     asyncio.get_running_loop().set_exception_handler(_log_fault)
-    async with LiveServer(host, port):
+    async with LiveServer(host, port, log=log):
         await stop.wait()
 
 
@@ -68,9 +82,17 @@ class LiveServer:
     It has the settings, the repository and the Redis client of ``services.py``.
     """
 
-    def __init__(self, host: str, port: int, *, compare_seconds: float = COMPARE_SECONDS) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        compare_seconds: float = COMPARE_SECONDS,
+        log: Log | None = None,
+    ) -> None:
         self._host = host
         self._port = port
+        self._log = log or _ignore
         self._compare_seconds = compare_seconds
 
     async def __aenter__(self) -> "LiveServer":
@@ -87,7 +109,7 @@ class LiveServer:
             self._port,
             create_connection=Viewer,
             process_request=self._refuse_or_accept,
-            process_response=_as_envelope,
+            process_response=self._complete_response,
             select_subprotocol=_token_subprotocol,
             # A conversation's text is small; a compressor for each viewer would take 64 KB.
             compression=None,
@@ -111,6 +133,12 @@ class LiveServer:
 
     async def _watch(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
+        known: dict[str, object] = {
+            "request_id": connection.served.request_id,
+            "connection": str(connection.id),
+            "conversation_id": connection.query.conversation_id,
+        }
+        self._log(partial(dict, known, event="Connection opened"))
         self._hub.join(connection)
         try:
             with LIVE_VIEWERS.track_inprogress():
@@ -120,12 +148,18 @@ class LiveServer:
             pass
         finally:
             self._hub.leave(connection)
+            seconds = round(time.perf_counter() - connection.served.began, 1)
+            known |= {"seconds": seconds, "frames": connection.frames}
+            self._log(partial(dict, known, event="Connection closed", code=connection.close_code))
 
     async def _refuse_or_accept(
         self, connection: ServerConnection, request: Request
     ) -> Response | None:
         assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
         path, _, query = request.path.partition("?")
+        connection.served = _served(request, path)
+        # The task is the connection's own.
+        current.set(connection.served)
         try:
             if path == "/health/live":
                 return _respond(connection, HTTPStatus.OK, b'{"status":"ok"}')
@@ -143,12 +177,37 @@ class LiveServer:
             connection.resumes = True
         return None
 
+    def _complete_response(
+        self, connection: ServerConnection, request: Request, response: Response
+    ) -> Response:
+        assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
+        response = _as_envelope(connection, response) or response
+        served = connection.served
+        response.headers[REQUEST_ID_HEADER] = served.request_id
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            served.status = str(response.status_code)
+            served.seconds = time.perf_counter() - served.began
+            self._log(served.to_log)
+        return response
+
     async def _report_readiness(self, connection: Viewer) -> Response:
         await asyncio.to_thread(services.store().ping)
         if not self._hub.is_connected:
             raise StoreUnavailableError("not subscribed")
         body = {"status": "ok", "redis": "ok", "enabled": settings.ELEVENLABS_AGENT_ENABLED}
         return _respond(connection, HTTPStatus.OK, to_json(body))
+
+
+def _ignore(_: Fields) -> None:
+    """Log nothing."""
+
+
+def _served(request: Request, path: str) -> ServedRequest:
+    request_id, trace = (
+        next(iter(request.headers.get_all(name)), None)
+        for name in (REQUEST_ID_HEADER, "traceparent")
+    )
+    return ServedRequest(request_id, trace, "GET", path)
 
 
 # --- Who may watch --------------------------------------------------------------------------------
@@ -242,9 +301,7 @@ def _respond(connection: ServerConnection, status: HTTPStatus, body: bytes) -> R
     return response
 
 
-def _as_envelope(
-    connection: ServerConnection, request: Request, response: Response
-) -> Response | None:
+def _as_envelope(connection: ServerConnection, response: Response) -> Response | None:
     """Put what the library refuses into the envelope: a handshake that is none."""
     is_ours = "application/json" in response.headers.get_all("Content-Type")
     if is_ours or response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:

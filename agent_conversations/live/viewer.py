@@ -8,6 +8,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from agent_conversations.frames import type_of
 from agent_conversations.live.changes import Version
 from agent_conversations.metrics import LIVE_DROPS, LIVE_FRAMES
+from agent_conversations.served_requests import ServedRequest
 from agent_conversations.types import ViewerQuery
 from sessions_store.wire.model import WireModel, to_json
 
@@ -30,6 +31,8 @@ class Viewer(ServerConnection):
     it is sent. (A ping does not: it would wait behind those frames.)
     """
 
+    served: ServedRequest
+    """Its opening handshake."""
     query: ViewerQuery
     known: Version | None = None
     """What it has, as far as it was sent; ``None``: nothing."""
@@ -40,6 +43,8 @@ class Viewer(ServerConnection):
     told = ""
     """The code of the error that it was told last."""
     is_paused = False
+    frames = 0
+    """That it was sent."""
     on_resumed: Callable[[], object] | None = None
     _transport: asyncio.WriteTransport
     _check: asyncio.TimerHandle | None = None
@@ -101,4 +106,6 @@ class Viewer(ServerConnection):
 def send(viewers: Collection[Viewer], frame: WireModel) -> None:
     """Send a frame to viewers that are not paused; none of them is waited for."""
     LIVE_FRAMES.labels(type_of(type(frame))).inc(len(viewers))
+    for viewer in viewers:
+        viewer.frames += 1
     broadcast(viewers, to_json(frame), text=True)

@@ -54,8 +54,8 @@ _FIRST_WORD = re.compile(
 """For what redis-py has no class for, and for how servers before Redis 7 word it of a script."""
 
 ScriptCall = Callable[..., Any]
-Observer = Callable[[tuple[str, str]], object]
-"""Is told of each call its name, and its outcome: ``OK``, or the cause of the failure."""
+Observer = Callable[[str, str, float], object]
+"""Is told of each call its name, its outcome (``OK``, or the cause of the failure) and seconds."""
 
 OK = "ok"
 T = TypeVar("T")
@@ -188,15 +188,16 @@ class StoreClient:
                 memory, or any other error that Redis replies.
             WrongTypeError: a key holds another type than the command is for.
         """
+        began = time.perf_counter()
         try:
             result = self._call(command, key=key, node=node, repeatable=repeatable)
         except StoreUnavailableError as error:
-            self.observe((operation, error.cause))
+            self.observe(operation, error.cause, time.perf_counter() - began)
             raise
         except WrongTypeError:
-            self.observe((operation, "WRONGTYPE"))
+            self.observe(operation, "WRONGTYPE", time.perf_counter() - began)
             raise
-        self.observe((operation, OK))
+        self.observe(operation, OK, time.perf_counter() - began)
         return result
 
     def _call(
@@ -448,7 +449,7 @@ class StoreClient:
                 return
 
 
-def _ignore(_: tuple[str, str]) -> None:
+def _ignore(_: str, __: str, ___: float) -> None:
     """Observe nothing."""
 
 

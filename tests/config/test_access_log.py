@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
+from redis import Redis
+from websockets.sync.client import connect
 
+from agent_conversations.served_requests import SERVED, ServedRequest
+from agent_conversations.services import conversations
+from agent_conversations.types import NewConversation
 from config import access_log
-from config.access_log import AccessLog, log_requests
+from config.access_log import AccessLog, start_access_log
 from config.environment import PROJECT_DIR
+from config.wsgi import application
+from sessions_store.embedded.server import EmbeddedServer
+from tests.agent_conversations.api.routes import PREFIX
 from tests.config.test_serve import children_of, is_free, is_gone, name_of
 from tests.faults.servers import free_port
 from tests.waiting import wait_until
@@ -29,10 +38,34 @@ def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iter
     return []
 
 
-def request(log: AccessLog, path: str, query: str = "", application: Any = respond) -> None:
-    """Send a request through the log, as a WSGI server would."""
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
-    log.wrap(application)(environ, lambda status, headers, exc_info=None: None)
+def request(log: AccessLog, path: str, method: str = "GET", application: Any = respond) -> None:
+    """Send a request through the log, as ``config.wsgi`` does."""
+    served = ServedRequest(None, None, method, path)
+    environ = {SERVED: served}
+    log.wrap(application)(environ, lambda *_: setattr(served, "status", "204"))
+
+
+class Logged:
+    """The served application with the access log; gives what is written of a request."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._log = AccessLog()
+        self._serve = self._log.wrap(application)
+        self._capfd = capfd
+
+    def __call__(self, method: str, path: str, **headers: str) -> dict[str, Any]:
+        path, _, query = path.partition("?")
+        request = RequestFactory().generic(method, path, QUERY_STRING=query, headers=headers)
+        self._serve(request.environ, lambda *_: None)
+        self._log.write()
+        line: dict[str, Any] = json.loads(self._capfd.readouterr().err)
+        return line
+
+
+@pytest.fixture
+def logged(real_service: Redis, capfd: pytest.CaptureFixture[str]) -> Logged:
+    conversations().create(NewConversation(conversation_id="c-1"))
+    return Logged(capfd)
 
 
 @pytest.fixture
@@ -48,17 +81,49 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return found
 
 
-def test_line_has_the_fields_of_every_log_line(capfd: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog()
-    request(log, "/agent-conversations/api/c-1")
+def test_line_says_what_a_request_was_and_took(logged: Logged) -> None:
+    line = logged("GET", f"{PREFIX}/c-1?sessionId=MARK", **{"X-Request-ID": "r-1"})
 
-    log.write()
+    took, on_redis = line.pop("ms"), line.pop("redis_ms")
+    assert 0 < on_redis < took < 30_000
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("timestamp"))
+    assert line == {
+        "event": f"GET {PREFIX}/{{conversationId}} 200",
+        "request_id": "r-1",
+        "method": "GET",
+        "route": f"{PREFIX}/{{conversationId}}",
+        "status": 200,
+        "conversation_id": "c-1",
+        "level": "info",
+        "logger": "granian.access",
+    }
 
-    line = json.loads(capfd.readouterr().err)
-    assert list(line) == ["event", "level", "logger", "timestamp"]
-    assert re.fullmatch(r"GET /agent-conversations/api/c-1 204 [0-9]+\.[0-9]ms", line["event"])
-    assert (line["level"], line["logger"]) == ("info", "granian.access")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "route", "status"),
+    [
+        ("PUT /c-1/messages/MARK", {}, "/{conversationId}/messages/{messageId}", 400),
+        ("GET /c-9/push/MARK", {}, "/{conversationId}/push/{pushId}", 404),
+        ("GET /-MARK", {}, "/{conversationId}", 400),
+        ("GET /c-1/messages/MARK", {"Host": "MARK.example"}, None, 400),
+        ("DELETE /c-1/session", {"Origin": "https://mark.example"}, None, 403),
+    ],
+)
+def test_ids_of_a_path_are_not_logged(
+    logged: Logged, request_line: str, headers: dict[str, str], route: str | None, status: int
+) -> None:
+    method, path = request_line.split()
+
+    line = logged(method, PREFIX + path, **headers)
+
+    assert line["status"] == status
+    assert "MARK" not in str(line).upper()
+    assert route is None or line["route"] == PREFIX + route
+
+
+def test_redis_time_is_that_of_the_request_alone(logged: Logged) -> None:
+    assert logged("GET", f"{PREFIX}/list")["redis_ms"] > 0
+    assert logged("GET", "/health/live")["redis_ms"] == 0
 
 
 def test_line_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
@@ -69,15 +134,6 @@ def test_line_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
     log.write()
 
     assert capfd.readouterr().err.count("\n") == 1
-
-
-def test_query_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog()
-    request(log, "/c-1/session", query="sessionId=MARK")
-
-    log.write()
-
-    assert "MARK" not in capfd.readouterr().err
 
 
 def test_exception_is_logged_as_the_500_that_it_becomes(
@@ -92,7 +148,7 @@ def test_exception_is_logged_as_the_500_that_it_becomes(
 
     log.write()
 
-    assert json.loads(capfd.readouterr().err)["event"].startswith("GET / 500 ")
+    assert json.loads(capfd.readouterr().err)["event"] == "GET / 500"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -101,7 +157,7 @@ def test_path_cannot_forge_a_line_or_steer_a_terminal(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     log = AccessLog()
-    request(log, '/"\n{}\r\x1b[31mFORGED\x07\x7f\x85\x9b')
+    request(log, '/"\n{}\r\x1b[31mFORGED\x07\x7f\x85\x9b', method="\x1b[31mFORGED")
 
     log.write()
 
@@ -113,7 +169,7 @@ def test_path_cannot_forge_a_line_or_steer_a_terminal(
 
 def test_line_fits_into_one_write_however_long_the_path(writes: list[bytes]) -> None:
     log = AccessLog()
-    request(log, "/" + "\xff" * 65_000)
+    request(log, "/" + "\x9b" * 65_000, method="X" * 65_000)
 
     log.write()
 
@@ -146,7 +202,7 @@ def test_rest_of_a_partial_write_follows(
 
     log.write()
 
-    assert json.loads(capfd.readouterr().err)["event"].startswith("GET /c-1 204 ")
+    assert json.loads(capfd.readouterr().err)["event"] == "GET /c-1 204"
 
 
 def test_requests_beyond_the_limit_are_counted(
@@ -190,23 +246,24 @@ def test_level_switches_the_log(
     monkeypatch.setattr("threading.Thread.start", lambda _: None)
     caplog.set_level(level, "granian.access")
 
-    assert (log_requests(respond) is not respond) is logged
+    assert (start_access_log() is not None) is logged
 
 
 class Service:
     """The service with two workers, whose standard error nobody reads before ``read``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.port = free_port()
         self.answered: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--only", "rest"],
+            [sys.executable, "manage.py", "serve", *arguments],
             cwd=PROJECT_DIR,
             env={
                 "PATH": os.environ["PATH"],
                 "DATA_DIR": str(folder),
                 "PORT": str(self.port),
                 "WORKERS": "2",
+                **environment,
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -232,25 +289,28 @@ class Service:
         finally:
             connection.close()
 
-    def read(self) -> list[Any]:
-        """Read standard error to its end; return the events of the access log.
+    def read(self) -> list[dict[str, Any]]:
+        """Read standard error to its end; return the lines of the access log.
 
         Raises:
             ValueError: a line is not whole.
         """
         assert self.process.stderr is not None
         lines = [json.loads(line) for line in self.process.stderr]
-        return [line["event"] for line in lines if line["logger"] == "granian.access"]
+        return [line for line in lines if line["logger"] == "granian.access"]
+
+    def end(self) -> None:
+        self.process.terminate()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        self.process.wait(30)
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path / "data")
+    service = Service(tmp_path / "data", "--only", "rest")
     yield service
-    service.process.terminate()
-    assert service.process.stderr is not None
-    service.process.stderr.close()
-    service.process.wait(30)
+    service.end()
 
 
 def terminate(service: Service) -> None:
@@ -281,11 +341,33 @@ def test_every_response_has_a_whole_line_after_a_stop(
         workers = service.workers()
 
         stop(service)
-        events = pool.submit(service.read)
+        lines = pool.submit(service.read)
         wait_until(lambda: all(map(is_gone, workers)))
         service.process.kill()
 
-    paths = Counter(event.split()[1] for event in events.result())
+    paths = Counter(line["event"].split()[1] for line in lines.result())
     assert [path for path in service.answered if path not in paths] == []
     assert set(paths.values()) == {1}
     assert len(workers) == 2
+
+
+def test_live_process_logs_its_connections(server: EmbeddedServer, tmp_path: Path) -> None:
+    port = free_port()
+    environment = {
+        "REDIS_URL": server.url,
+        "LIVE_PORT": str(port),
+        "ELEVENLABS_AGENT_ENABLED": "true",
+    }
+    service = Service(tmp_path, "--only", "live", **environment)
+    try:
+        wait_until(lambda: not is_free(port))
+        with connect(f"ws://127.0.0.1:{port}{PREFIX}/ws?conversationId=c-1") as viewer:
+            viewer.recv(10)
+            service.process.terminate()
+            opened, closed = service.read()
+    finally:
+        service.end()
+
+    assert (opened["event"], closed["event"]) == ("Connection opened", "Connection closed")
+    assert opened["connection"] == closed["connection"]
+    assert (closed["conversation_id"], closed["frames"], closed["code"]) == ("c-1", 1, 1001)

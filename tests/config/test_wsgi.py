@@ -2,9 +2,12 @@
 
 import codecs
 import json
+import logging
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,8 +194,68 @@ def test_request_that_cannot_be_built_is_reported_by_us(log: pytest.LogCaptureFi
     body = application(environ, lambda *start: started.append(start))
 
     assert json.loads(b"".join(body))["code"] == "internal_error"
-    assert started == [("500 Internal Server Error", [("Content-Type", "application/json")])]
+    ((status, headers),) = started
+    assert status == "500 Internal Server Error"
+    assert [name for name, _ in headers] == ["Content-Type", "X-Request-ID"]
     assert "A request failed" in log.text
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("headers", "request_id"),
+    [
+        ({"X-Request-ID": "3f2b:a+/_.-="}, "3f2b:a+/_.-="),
+        ({"X-Request-ID": "x" * 128}, "x" * 128),
+        ({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, TRACE),
+        ({"traceparent": f"01-{TRACE}-b7ad6b7169203331-01-more"}, TRACE),
+        ({"X-Request-ID": "mine", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, "mine"),
+        ({"X-Request-ID": "a b", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}, TRACE),
+    ],
+)
+def test_response_has_the_id_of_its_request(
+    client: ServedClient, headers: dict[str, str], request_id: str
+) -> None:
+    for path in (f"{PREFIX}/list", f"{PREFIX}/c-9", "/nowhere", "/health/live"):
+        assert client.get(path, headers=headers).headers["X-Request-ID"] == request_id
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Request-ID": ""},
+        {"X-Request-ID": "x" * 129},
+        {"X-Request-ID": "a\r\nSet-Cookie: a"},
+        {"X-Request-ID": "caf\N{LATIN SMALL LETTER E WITH ACUTE}"},
+        {"traceparent": TRACE},
+        {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"},
+        {"traceparent": f"ff-{TRACE}-b7ad6b7169203331-01"},
+    ],
+)
+def test_request_without_a_usable_id_is_given_one(
+    client: ServedClient, headers: dict[str, str]
+) -> None:
+    ids = {client.get(f"{PREFIX}/c-9", headers=headers).headers["X-Request-ID"] for _ in range(9)}
+
+    assert len(ids) == 9
+    assert all(re.fullmatch("[0-9a-f]{32}", request_id) for request_id in ids)
+
+
+def test_lines_of_a_request_have_its_id(
+    client: ServedClient,
+    log: pytest.LogCaptureFixture,
+    point_at: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    point_at(f"unix://{tmp_path}/nowhere.sock")
+    client.get(f"{PREFIX}/c-1", headers={"X-Request-ID": "r-1"})
+    logging.getLogger("config").warning("Between requests")
+
+    lines = [json.loads(line) for line in log.text.splitlines()]
+    assert [line.get("request_id") for line in lines] == ["r-1", None]
+    assert lines[0]["event"] == "The store is unavailable"
 
 
 def test_body_without_length_is_refused_in_http_1_0(client: ServedClient) -> None:

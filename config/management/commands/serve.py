@@ -17,6 +17,7 @@ from granian.server.mp import MPServer
 from agent_conversations import API_PREFIX
 from agent_conversations.live import server as live
 from agent_conversations.services import metrics, server_problems
+from config.access_log import start_access_log
 from config.environment import Environment
 from config.live import LiveProcess
 from sessions_store.embedded.errors import EmbeddedServerError
@@ -153,7 +154,8 @@ async def _serve_live(address: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await live.run(address, settings.LIVE_PORT, stop)
+    log = start_access_log()
+    await live.run(address, settings.LIVE_PORT, stop, log.add if log else None)
 
 
 def _free_address(host: str, port: int, variable: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from agent_conversations import API_PREFIX
-from agent_conversations.live.server import LiveServer
+from agent_conversations.live.server import LiveServer, Log
 from tests.agent_conversations.live.document import validate
 from tests.faults.servers import free_port
 
@@ -50,12 +50,13 @@ def event_loop() -> Iterator[Loop]:
 
 
 @contextmanager
-def live_server(loop: Loop, compare_seconds: float = 0.3) -> Iterator[int]:
+def live_server(loop: Loop, compare_seconds: float = 0.3, log: Log | None = None) -> Iterator[int]:
     """Run a live server with the services of this process; gives its port."""
     port = free_port()
 
     async def start() -> LiveServer:
-        return await LiveServer("127.0.0.1", port, compare_seconds=compare_seconds).__aenter__()
+        server = LiveServer("127.0.0.1", port, compare_seconds=compare_seconds, log=log)
+        return await server.__aenter__()
 
     server = loop.run(start())
     try:
@@ -102,6 +103,9 @@ class Viewer:
             self._connection = await connect(self.url, max_size=None, max_queue=1, **options)
 
         self._loop.run(open_it())
+        assert self._connection is not None
+        assert self._connection.response is not None
+        self.handshake: Mapping[str, str] = self._connection.response.headers
         self._reading = self._loop.begin(self._read())
         self.read()
         return self

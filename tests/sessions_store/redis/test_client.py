@@ -182,7 +182,12 @@ def test_observer_is_told_of_each_call_and_its_outcome(
     relay: Relay, relayed: StoreClient, real_redis: Redis
 ) -> None:
     told: list[tuple[str, str]] = []
-    relayed.observe = told.append
+
+    def observe(operation: str, outcome: str, seconds: float) -> None:
+        assert 0 < seconds < 30
+        told.append((operation, outcome))
+
+    relayed.observe = observe
     real_redis.set("text", "no number")
 
     relayed.ping()
