@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from math import inf
 from typing import Any, get_args
 
 from django.core.management.base import CommandError, CommandParser
@@ -11,7 +12,7 @@ from agent_conversations.management.commands._output import (
 )
 from agent_conversations.management.commands._store_command import StoreCommand
 from agent_conversations.services import conversations
-from agent_conversations.store.records import StoredConversation
+from agent_conversations.store.records import StoredConversation, decode_message
 from agent_conversations.types import ConversationListQuery, SortBy, SortOrder
 from sessions_store.errors import CorruptRecordError, InvalidRequestError
 
@@ -33,7 +34,16 @@ class Command(StoreCommand):
         )
         parser.add_argument("--to", metavar="VALUE", help="highest value of --sort")
         parser.add_argument(
-            "--text", metavar="WORDS", help="only with these words in a message; reads them all"
+            "--min-messages", type=count, metavar="COUNT", help="only with so many, or more"
+        )
+        parser.add_argument(
+            "--max-messages", type=count, metavar="COUNT", help="only with so many, or fewer"
+        )
+        parser.add_argument(
+            "--text",
+            metavar="WORDS",
+            help="only with these words in a message, in capitals or not; reads every message of "
+            "what the other options leave, one conversation after the other",
         )
         parser.add_argument("--sort", choices=get_args(SortBy), default="lastAccessedAt")
         parser.add_argument("--order", choices=get_args(SortOrder), default="desc")
@@ -44,7 +54,7 @@ class Command(StoreCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         query = _query(options)
-        found = _limited(_matching(query, options["text"]), options["limit"])
+        found = _limited(_matching(query, options), options["limit"])
         if options["json"]:
             for conversation in found:
                 write_json(self.stdout, conversation.fields_to_json())
@@ -85,7 +95,11 @@ def _query(options: dict[str, Any]) -> ConversationListQuery:
         raise CommandError(str(error)) from None
 
 
-def _matching(query: ConversationListQuery, words: str | None) -> Iterator[StoredConversation]:
+def _matching(
+    query: ConversationListQuery, options: dict[str, Any]
+) -> Iterator[StoredConversation]:
+    least, words = options["min_messages"] or 0, options["text"]
+    most = inf if options["max_messages"] is None else options["max_messages"]
     cursor: str | None = None
     while True:
         page = conversations().list(
@@ -100,7 +114,9 @@ def _matching(query: ConversationListQuery, words: str | None) -> Iterator[Store
             highest=query.highest,
         )
         for conversation in page.conversations:
-            if words is None or _has_words(conversation.conversation_id, words.casefold()):
+            if least <= conversation.message_count <= most and (
+                words is None or _has_words(conversation.conversation_id, words.casefold())
+            ):
                 yield conversation
         cursor = page.next
         if cursor is None:
@@ -110,14 +126,14 @@ def _matching(query: ConversationListQuery, words: str | None) -> Iterator[Store
 def _has_words(conversation_id: str, words: str) -> bool:
     try:
         part = conversations().find_part(conversation_id)
-        messages = part.conversation.messages if part else []
+        for raw in part.conversation.messages_json if part else ():
+            message = decode_message(conversation_id, raw)
+            for text in (message.content, message.original_content, message.tool_output):
+                if text is not None and words in text.casefold():
+                    return True
     except CorruptRecordError:
-        return False  # find_corrupt lists it
-    return any(
-        text is not None and words in text.casefold()
-        for message in messages
-        for text in (message.content, message.original_content, message.tool_output)
-    )
+        pass  # find_corrupt lists it
+    return False
 
 
 def _limited(found: Iterator[StoredConversation], limit: int) -> Iterator[StoredConversation]:

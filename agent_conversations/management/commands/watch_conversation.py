@@ -3,9 +3,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from agent_conversations.management.commands._conversation import drawn, find
 from agent_conversations.management.commands._output import add_json_argument, show, write_json
 from agent_conversations.management.commands._store_command import StoreCommand
-from agent_conversations.management.commands.show_conversation import drawn, find
 from agent_conversations.services import conversations, store
 from agent_conversations.store.records import StoredConversation
 from sessions_store.errors import CorruptRecordError, StoreUnavailableError

@@ -62,7 +62,12 @@ def ids(output: str) -> list[str]:
         (("--agent", "a-1"), ["c-1", "c-2"]),
         (("--user", "u-1", "--agent", "a-2"), ["c-3"]),
         (("--sort", "messageCount", "--from", "1", "--to", "1"), ["c-3"]),
+        (("--min-messages", "1"), ["c-3", "c-1"]),
+        (("--min-messages", "1", "--max-messages", "1"), ["c-3"]),
+        (("--max-messages", "0"), ["c-2"]),
+        (("--max-messages", "0", "--user", "u-1"), []),
         (("--text", "for today"), ["c-1"]),
+        (("--text", "o", "--max-messages", "1"), ["c-3"]),
         (("--text", "2 TASKS"), ["c-1"]),
         (("--text", "nobody said this"), []),
     ],
@@ -96,7 +101,11 @@ def test_value_that_cannot_be_one_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("list_conversations", "--limit=-1"), ("show_conversation", "c-1", "--messages=-2")],
+    [
+        ("list_conversations", "--limit=-1"),
+        ("list_conversations", "--min-messages=-1"),
+        ("show_conversation", "c-1", "--messages=-2"),
+    ],
 )
 def test_number_of_records_is_not_negative(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match="invalid count value"):
