@@ -167,6 +167,17 @@ class ConversationIndex:
         """Remove conversations from the lists of a selection's owners, who are not theirs."""
         self._remove(conversation_ids, keys.index_keys(*owners))
 
+    def scan(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of all entries in batches, as ZSCAN finds them: one may come twice."""
+        for members in self._store.scan_sorted_set(keys.index_key("createdAt")):
+            yield _split(members)[0]
+
+    def find_unlisted(self, conversation_ids: Sequence[str]) -> list[str]:
+        """Return those that have no entry."""
+        key = keys.index_key("createdAt")
+        scores = self._store.read_many([("ZSCORE", key, one) for one in conversation_ids])
+        return [one for one, score in zip(conversation_ids, scores, strict=True) if score is None]
+
     def remove_all_orphans(self) -> Iterator[int]:
         """Remove every orphaned or misplaced entry and invalid member; yield how many, by batch."""
         for key in keys.INDEX_KEYS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store.foreign_records import Change, mend
@@ -61,6 +62,47 @@ def reindex(
                 result.unreadable.append(conversation_id)
         advance(len(batch))
     result.orphans = sum(conversations.remove_orphans())
+    return result
+
+
+@dataclass
+class Compared:
+    """How many index entries and records were looked at, and how many lack the other.
+
+    ``is_whole``: whether these are all that there are.
+    """
+
+    entries: int = 0
+    entries_without_record: int = 0
+    records: int = 0
+    records_without_entry: int = 0
+    is_whole: bool = True
+
+
+def compare_index(
+    conversations: ConversationRepository, advance: Advance, *, batches: int | None = None
+) -> Compared:
+    """Compare the index with the records, while the service runs; nothing is changed.
+
+    Args:
+        batches: how many of each to look at, of ``SCAN_COUNT`` keys or entries; ``None`` for all.
+    """
+    result = Compared()
+    entries, records = conversations.scan_listed_ids(), conversations.scan_ids()
+    for ids in islice(entries, batches):
+        missing = conversations.find_missing(ids)
+        # Without an entry by now, it was deleted meanwhile.
+        deleted = conversations.find_unlisted(missing)
+        result.entries += len(ids)
+        result.entries_without_record += len(missing) - len(deleted)
+        advance(len(ids))
+    for ids in islice(records, batches):
+        unlisted = conversations.find_unlisted(ids)
+        deleted = conversations.find_missing(unlisted)
+        result.records += len(ids)
+        result.records_without_entry += len(unlisted) - len(deleted)
+        advance(len(ids))
+    result.is_whole = next(entries, None) is None and next(records, None) is None
     return result
 
 

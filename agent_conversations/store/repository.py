@@ -548,6 +548,19 @@ class ConversationRepository:
         for batch in self._store.scan(prefix + "*"):
             yield [key.removeprefix(prefix) for key in batch]
 
+    def scan_listed_ids(self) -> Iterator[Sequence[str]]:
+        """Yield the ids of all index entries in batches: one may come twice."""
+        return self._index.scan()
+
+    def find_unlisted(self, conversation_ids: Sequence[str]) -> Sequence[str]:
+        """Return those that have no index entry."""
+        return self._index.find_unlisted(conversation_ids)
+
+    def find_missing(self, conversation_ids: Sequence[str]) -> Sequence[str]:
+        """Return those that have no record; no access."""
+        exist = self._store.exist([keys.conversation_key(one) for one in conversation_ids])
+        return [one for one, exists in zip(conversation_ids, exist, strict=True) if not exists]
+
     def index(self, conversation_id: str) -> None:
         """Set a conversation's index entry and its expiry, both as its record has them."""
         try:

@@ -71,6 +71,11 @@ def is_one_server(url: str) -> bool:
     return "+" not in url.partition("://")[0]
 
 
+def kind_of(url: str) -> str:
+    """Return what a URL names: ``server``, ``sentinel`` or ``cluster``."""
+    return url.partition("://")[0].partition("+")[2] or "server"
+
+
 def deployment_of(
     url: str, options: Mapping[str, Any], *, max_waiting: int, max_connections: int | None = None
 ) -> Deployment:

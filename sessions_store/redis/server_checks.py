@@ -142,6 +142,44 @@ def count_evicted_keys(store: StoreClient) -> int | None:
     return None if None in found else sum(info["evicted_keys"] for info in found)
 
 
+@dataclass(frozen=True)
+class ServerState:
+    """What a server says of itself; ``None`` for what the user of ``REDIS_URL`` may not ask.
+
+    ``max_bytes`` is 0 without a limit.
+    """
+
+    address: str
+    keys: int | None
+    used_bytes: int | None
+    max_bytes: int | None
+    replicas: Sequence[str]
+
+
+def describe_servers(store: StoreClient) -> list[ServerState]:
+    """Return the state of each server that takes writes.
+
+    Raises:
+        StoreUnavailableError: Redis is unavailable.
+    """
+    return [_describe(store, node) for node in store.nodes()]
+
+
+def _describe(store: StoreClient, node: Node) -> ServerState:
+    info = _ask(store, node, lambda client: client.info()) or {}
+    # The primary that sentinels name has no address before a connection is open.
+    connection = _ask(store, node, lambda client: client.client_info()) or {}
+    address = node.address if store.is_cluster else connection.get("laddr", node.address)
+    replicas = (info[f"slave{number}"] for number in range(info.get("connected_slaves", 0)))
+    return ServerState(
+        address=str(address),
+        keys=_ask(store, node, lambda client: client.dbsize()),
+        used_bytes=info.get("used_memory"),
+        max_bytes=info.get("maxmemory"),
+        replicas=[f"{one['ip']}:{one['port']} {one['state']}" for one in replicas],
+    )
+
+
 def _check_node(
     store: StoreClient, node: Node, probe_keys: Sequence[str] | None, conversations_expire: bool
 ) -> list[ServerProblem]:

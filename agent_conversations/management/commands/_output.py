@@ -55,6 +55,14 @@ def write_table(
     return written
 
 
+def write_sentence(out: OutputWrapper, text: str) -> None:
+    """Write a line; on a terminal, broken between its words."""
+    if out.isatty():
+        show(out, Text(text))
+    else:
+        out.write(text)
+
+
 def show(out: OutputWrapper, what: RenderableType) -> None:
     """Write what rich draws, as wide as the terminal; colours only there."""
     drawn = StringIO()

@@ -3,10 +3,14 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,7 +21,11 @@ from agent_conversations.types import AgentMessage, NewConversation
 from config.environment import PROJECT_DIR
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.types import AgentSession
+from tests.deployments import ClusterServers, SentinelServers
 from tests.waiting import wait_until
+
+WIDTH = 60
+"""Of the terminal."""
 
 
 class Terminal(StringIO):
@@ -167,34 +175,152 @@ def test_session_shows_its_credentials_only_when_asked() -> None:
     assert "wss://host/?token=secret-token" in run("show_session", "c-1", "--reveal")
 
 
-def start(server: EmbeddedServer, *arguments: str, stdout: int) -> "subprocess.Popen[bytes]":
-    environment = {"PATH": os.environ["PATH"], "REDIS_URL": server.url, "COLUMNS": "80"}
+def store_state(*arguments: str) -> tuple[dict[str, Any], int]:
+    """Return what ``show_store`` says for programs, and its exit code."""
+    out = StringIO()
+    try:
+        call_command("show_store", "--json", *arguments, stdout=out)
+    except SystemExit as end:
+        return json.loads(out.getvalue()), int(end.code or 0)
+    return json.loads(out.getvalue()), 0
+
+
+def test_store_without_a_problem_exits_with_0(
+    stoppable_server: EmbeddedServer, point_at: Callable[[str], None]
+) -> None:
+    point_at(stoppable_server.url)
+    conversations().create(NewConversation(conversation_id="c-1"))
+
+    state, exit_code = store_state()
+
+    assert (exit_code, state["problems"]) == (0, [])
+    assert (state["kind"], state["conversations"], state["sessions"]) == ("server", 1, 0)
+    assert state["index"] == {
+        "entries": 1,
+        "entriesWithoutRecord": 0,
+        "records": 1,
+        "recordsWithoutEntry": 0,
+        "isWhole": True,
+    }
+    (found,) = state["servers"]
+    assert found["usedBytes"] > 100_000
+    assert (found["maxBytes"], found["replicas"]) == (0, [])
+    assert found["keys"] >= 4
+    assert found["address"] == stoppable_server.url
+
+
+def test_store_whose_list_is_wrong_exits_with_1(real_service: Redis) -> None:
+    real_service.config_set("appendonly", "yes")
+    real_service.zrem("{elevenlabs:conversations}:createdAt", "c-1", "c-2")
+    real_service.delete("elevenlabs:conversation:c-3")
+    try:
+        state, exit_code = store_state("--full")
+        shown = StringIO()
+        with pytest.raises(SystemExit):
+            call_command("show_store", stdout=shown)
+    finally:
+        real_service.config_set("appendonly", "no")
+
+    assert (exit_code, state["problems"]) == (1, [])
+    assert state["index"]["entriesWithoutRecord"] == 1
+    assert state["index"]["recordsWithoutEntry"] == 2
+    assert "manage.py reindex" in shown.getvalue()
+
+
+def test_looking_at_the_store_changes_nothing_in_it(real_service: Redis) -> None:
+    real_service.delete("elevenlabs:conversation:c-3")
+
+    store_state("--full")
+
+    assert real_service.zscore("{elevenlabs:conversations}:createdAt", "c-3") is not None
+
+
+def test_store_of_many_keys_is_looked_at_in_part(
+    real_service: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_conversations.management.commands.show_store.BATCHES", 2)
+    real_service.mset({f"other:{number}": "" for number in range(3_000)})
+
+    part, _ = store_state()
+    whole, _ = store_state("--full")
+
+    assert part["index"]["isWhole"] is False
+    assert part["sessions"] <= whole["sessions"] == 1
+    assert whole["index"]["isWhole"] is True
+    assert whole["index"]["records"] == 3
+
+
+@pytest.mark.parametrize("kind", ["sentinels", "cluster"])
+def test_store_of_several_servers_has_each(
+    request: pytest.FixtureRequest, point_at: Callable[[str], None], kind: str
+) -> None:
+    servers: SentinelServers | ClusterServers = request.getfixturevalue(kind)
+    point_at(servers.url)
+
+    state, exit_code = store_state()
+
+    assert state["kind"] == kind.removesuffix("s")
+    addresses = {f"127.0.0.1:{one.port}" for one in servers.primaries()}
+    assert {one["address"] for one in state["servers"]} == addresses
+    assert sum(len(one["replicas"]) for one in state["servers"]) in (2, 3)
+    assert exit_code == 1, "nothing of them is on disk"
+
+
+def start(
+    server: EmbeddedServer, *arguments: str, stdout: int, stderr: int = subprocess.STDOUT
+) -> "subprocess.Popen[bytes]":
+    environment = {"PATH": os.environ["PATH"], "REDIS_URL": server.url, "COLUMNS": str(WIDTH)}
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=PROJECT_DIR,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
     )
 
 
-def test_pipe_gets_no_colours_and_a_terminal_does(server: EmbeddedServer) -> None:
+def read_all(terminal: int) -> bytes:
+    read = b""
+    with suppress(OSError):  # which is the end, on Linux
+        while block := os.read(terminal, 65_536):
+            read += block
+    return read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "expected"),
+    [
+        (("show_conversation", "c-1"), 0, b"TODAY"),
+        (("list_conversations",), 0, b"c-2"),
+        (("list_sessions",), 0, b"s-1"),
+        (("show_session", "c-1"), 0, b"s-1"),
+        (("show_store",), 1, b"no_persistence"),
+        (("check_redis",), 1, b"no_persistence"),
+    ],
+)
+def test_pipe_gets_no_colours_and_a_terminal_what_fits(
+    server: EmbeddedServer, arguments: tuple[str, ...], exit_code: int, expected: bytes
+) -> None:
     terminal, its_end = pty.openpty()
-    on_terminal = start(server, "show_conversation", "c-1", stdout=its_end)
-    in_pipe = start(server, "show_conversation", "c-1", stdout=subprocess.PIPE)
+    on_terminal = start(server, *arguments, stdout=its_end, stderr=subprocess.DEVNULL)
+    os.close(its_end)
+    in_pipe = start(server, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     with in_pipe:
-        piped, _ = in_pipe.communicate(timeout=60)
-    assert on_terminal.wait(60) == 0
-    os.close(its_end)
-    drawn = os.read(terminal, 65_536)
+        piped, errors = in_pipe.communicate(timeout=60)
+    drawn = read_all(terminal)
     os.close(terminal)
 
-    assert b"\x1b" not in piped
-    assert b"\x1b[" in drawn
-    assert b"TODAY" in piped
-    assert b"TODAY" in drawn
+    assert (in_pipe.returncode, on_terminal.wait(60)) == (exit_code, exit_code), errors
+    assert not re.search("[\x1b\u2500-\u259f]", piped.decode())
+    assert expected in piped
+    assert expected in drawn
+    assert b"secret-token" not in piped + drawn
+    if arguments[0].startswith(("list", "show_c", "show_store")):
+        assert b"\x1b[" in drawn
+        text = re.sub("\x1b\\[[0-9;]*m", "", drawn.decode())
+        assert max(map(len, text.splitlines())) <= WIDTH
 
 
 def test_watch_shows_what_comes_and_what_is_corrected(server: EmbeddedServer) -> None:

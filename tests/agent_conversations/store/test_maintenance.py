@@ -9,7 +9,13 @@ from redis import Redis
 
 from agent_conversations import services
 from agent_conversations.store import foreign_records, keys
-from agent_conversations.store.maintenance import find_corrupt, import_from_node, reindex
+from agent_conversations.store.maintenance import (
+    Compared,
+    compare_index,
+    find_corrupt,
+    import_from_node,
+    reindex,
+)
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage
 from sessions_store.redis.client import Command, StoreClient
@@ -32,6 +38,22 @@ def fill(conversations: ConversationRepository, count: int) -> list[str]:
 
 def index_of(redis: Redis) -> dict[str, Any]:
     return {key: redis.zrange(key, 0, -1, withscores=True) for key in keys.INDEX_KEYS}
+
+
+def test_index_and_records_are_compared(
+    conversations: ConversationRepository, raw_redis: Redis
+) -> None:
+    ids = fill(conversations, 6)
+    raw_redis.zrem(keys.index_key("createdAt"), *ids[:2])
+    raw_redis.delete(keys.conversation_key(ids[5]))
+    before = index_of(raw_redis)
+
+    found = compare_index(conversations, ignore)
+
+    assert found == Compared(
+        entries=4, entries_without_record=1, records=5, records_without_entry=2, is_whole=True
+    )
+    assert index_of(raw_redis) == before
 
 
 def legacy_json(**changes: Any) -> str:
