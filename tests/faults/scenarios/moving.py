@@ -49,7 +49,7 @@ class _Node:
 
 def become_a_cluster(*, repeats: int = 1, writers: int = 6, advance: Advance = ignore) -> Result:
     """A server with data becomes a node with all slots, and gives a second one half of them."""
-    result = Result("One server becomes a Cluster under writers", "the steps of [Moving](moving.md)")
+    result = Result("One server becomes a Cluster under writers", "as [Moving](moving.md) says")
     for _ in range(repeats):
         with ExitStack() as stack:
             folder = stack.enter_context(temporary_folder())
