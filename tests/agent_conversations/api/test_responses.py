@@ -52,7 +52,10 @@ def test_response_equals_the_one_of_django_rest_framework(
 ) -> None:
     settings.ROOT_URLCONF = __name__
 
-    theirs, ours = (client.get(f"/bodies/{body}/{way}") for way in ("theirs", "ours"))
+    theirs, ours = (
+        client.get(f"/bodies/{body}/{way}", headers={"X-Request-ID": "r-1"})
+        for way in ("theirs", "ours")
+    )
 
     assert ours.status_code == theirs.status_code == BODIES[body][1]
     assert ours.content == theirs.content
