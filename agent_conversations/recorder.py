@@ -98,6 +98,7 @@ class CallRecorder:
         conversation_id: ours; the conversation is created unless it is there.
         token: one of the service's ``API_TOKENS``, for its API.
         retention_seconds: the service's ``CONVERSATION_RETENTION_SECONDS``, for its Redis.
+        index_shards: the service's ``INDEX_SHARDS``, for its Redis.
 
     Raises:
         ValueError: another ``address``, or a ``token`` that a header cannot carry.
@@ -111,6 +112,7 @@ class CallRecorder:
         *,
         token: str = "",
         retention_seconds: int | None = None,
+        index_shards: int = 1,
     ) -> None:
         new = NewConversation.parse({"conversationId": conversation_id})
         self._store: _Store
@@ -118,7 +120,9 @@ class CallRecorder:
             self._store = _Api(address, token)
         else:
             client = StoreClient.from_url(address)
-            self._store = ConversationRepository(client, retention_seconds=retention_seconds)
+            self._store = ConversationRepository(
+                client, retention_seconds=retention_seconds, index_shards=index_shards
+            )
         self.conversation_id = conversation_id
         # The SDK tells its callbacks neither the call's id nor the events': no id that looks like
         # a turn's (transcripts.turn_id), which would be that of another call.

@@ -74,6 +74,7 @@ def conversations() -> ConversationRepository:
         retention_seconds=settings.CONVERSATION_RETENTION_SECONDS or None,
         max_messages=settings.CONVERSATION_MAX_MESSAGES,
         max_bytes=settings.CONVERSATION_MAX_BYTES,
+        index_shards=settings.INDEX_SHARDS,
     )
 
 

@@ -238,6 +238,13 @@ class Environment(BaseSettings):
         description="replicas that must have a write before it is acknowledged, else it is a 503; "
         "as many as there are: a failover loses nothing that was acknowledged",
     )
+    index_shards: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="in how many parts the list is kept, up to 256; on a Cluster, more than one "
+        "spread its work over the nodes; after a change, run `manage.py reindex`",
+    )
     keep_alive_seconds: int = Field(
         default=75,
         ge=1,

@@ -37,6 +37,7 @@ CONVERSATION_MAX_BYTES = ENVIRONMENT.conversation_max_bytes
 REDIS_MAX_WAITING = max(1, ENVIRONMENT.threads - 2)
 REDIS_MAX_CONNECTIONS = ENVIRONMENT.redis_max_connections
 WRITE_ACKS = ENVIRONMENT.write_acks
+INDEX_SHARDS = ENVIRONMENT.index_shards
 REDIS_URL = ENVIRONMENT.redis_url or server_url(ENVIRONMENT.data_dir)
 
 INSTALLED_APPS = [

@@ -6,16 +6,21 @@ where it is stored. On one server with the records, or under Sentinel, the scrip
 are given its keys and update it in the same step. On a Redis Cluster it is in another slot, and is
 updated in a second step, which can be repeated and can be lost.
 
+It can be in shards, by conversation id, each in a slot of its own: a conversation has its entries
+in one of them, and a page is merged from all.
+
 It is derived data, and heals: each access of a conversation sets its entries. When they are found,
 an *orphaned entry* (an id without a record), a *misplaced entry* (among the conversations of an
 agent or user that the record does not have) and an *invalid member* (that cannot be an id) are
 removed.
 """
 
+import heapq
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from zlib import crc32
 
 from agent_conversations.store import keys
 from agent_conversations.store.cursors import Entry, Selection
@@ -23,6 +28,9 @@ from agent_conversations.store.records import Owners, Scores
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis.client import Command, StoreClient
 from sessions_store.wire.fields import is_conversation_id
+
+AT_ONCE = 1_000
+"""Entries that each of several shards is asked for at most, if a page has no more."""
 
 _PACKAGE = "agent_conversations.store"
 _logger = logging.getLogger(__name__)
@@ -48,20 +56,39 @@ class ConversationIndex:
     Args:
         retention_ms: 0 keeps conversations for ever.
         in_same_step: whether the scripts on a conversation update the index.
+        shards: their number.
     """
 
-    def __init__(self, store: StoreClient, *, retention_ms: int, in_same_step: bool) -> None:
+    def __init__(
+        self, store: StoreClient, *, retention_ms: int, in_same_step: bool, shards: int
+    ) -> None:
         self._store = store
         self._retention_ms = retention_ms
         self._in_same_step = in_same_step
+        self._tags = keys.index_tags(shards)
+        self._script_keys = [
+            keys.index_keys(None, None, tag) if in_same_step else [] for tag in self._tags
+        ]
         # Sent a second time, both find done what the first attempt did.
-        self._list_page = store.script(_PACKAGE, "list_page", repeatable=True)
+        self._list_pages = store.pipelined_script(_PACKAGE, "list_page")
         self._remove_orphan = store.script(_PACKAGE, "remove_orphaned_entry", repeatable=True)
 
-    @property
-    def script_keys(self) -> Sequence[str]:
-        """The keys for the scripts on a conversation; none where they cannot update the index."""
-        return keys.INDEX_KEYS if self._in_same_step else []
+    def script_keys(self, conversation_id: str) -> Sequence[str]:
+        """Return the keys for the scripts on a conversation; none if they do not update them."""
+        return self._script_keys[self._shard_of(conversation_id)]
+
+    def _shard_of(self, conversation_id: str) -> int:
+        count = len(self._tags)
+        return 0 if count == 1 else crc32(conversation_id.encode()) % count
+
+    def _by_tag(self, conversation_ids: Sequence[str]) -> Mapping[str, list[str]]:
+        """Return the conversations of each shard that has one of them."""
+        found: dict[str, list[str]] = {}
+        for conversation_id in conversation_ids:
+            found.setdefault(self._tags[self._shard_of(conversation_id)], []).append(
+                conversation_id
+            )
+        return found
 
     def update(
         self, conversation_id: str, scores: Scores, owners_before: Owners | None = None
@@ -91,7 +118,8 @@ class ConversationIndex:
             in_script: whether the script knew the owners; those of a legacy record it does not.
         """
         if not (in_script and self._in_same_step):
-            self._remove([conversation_id], *keys.lists_of(*owners))
+            tag = self._tags[self._shard_of(conversation_id)]
+            self._remove([conversation_id], *keys.lists_of(*owners, tag))
 
     def put(
         self,
@@ -101,15 +129,16 @@ class ConversationIndex:
         owners_before: Owners | None = None,
     ) -> None:
         """Set the entries of a conversation, and remove those of its owners before."""
-        lists = keys.lists_of(*owners)
-        left = set(keys.lists_of(*(owners_before or owners))).difference(lists)
+        tag = self._tags[self._shard_of(conversation_id)]
+        lists = keys.lists_of(*owners, tag)
+        left = set(keys.lists_of(*(owners_before or owners), tag)).difference(lists)
         commands: list[Command] = [("ZREM", key, conversation_id) for one in left for key in one]
-        for one in lists:
+        for number, one in enumerate(lists):
             commands += [
                 ("ZADD", key, score, conversation_id)
                 for key, score in zip(one, scores, strict=True)
             ]
-            if one[0] not in keys.INDEX_KEYS:
+            if number > 0:
                 # As update_index_and_expiry.lua does: an owner's lists end with what is in them.
                 commands += [self._expiry(key) for key in one]
         self._store.transaction(commands, repeatable=True)
@@ -122,29 +151,60 @@ class ConversationIndex:
     ) -> IndexPage:
         """Return a page of ids; remove invalid members.
 
+        One round trip to each node that has a shard. With several shards, the entries that are
+        skipped are read too, since they may be in any of them: ``AT_ONCE`` at a time.
+
         Args:
             offset: counted from the start, or from ``after``, the last one on the page before.
         """
-        owners = (selection.agent_id, selection.user_id)
-        index_keys = keys.index_keys(*owners)
+        skipped_by_shard = 0
+        if len(self._tags) == 1:
+            skipped_by_shard, offset = offset, 0
         while True:
-            total, position, remaining, score, members = self._list_page(
-                sorted_key=keys.index_key(selection.sort_by, *owners),
-                index_keys=index_keys,
-                retention_ms=self._retention_ms,
-                lowest="-inf" if selection.lowest is None else selection.lowest,
-                highest="+inf" if selection.highest is None else selection.highest,
-                order=selection.sort_order,
-                after_score=after.score if after else "",
-                after_id=after.conversation_id if after else "",
-                offset=offset,
-                limit=limit,
+            at_once = max(limit, min(offset + limit, AT_ONCE))
+            found = self._first(selection, after, skipped_by_shard, at_once)
+            entries, following = found.entries, found.following
+            if len(entries) < offset + limit and offset < len(entries) + following > len(entries):
+                read = min(offset, len(entries))
+                offset -= read
+                after = _entry(*entries[read - 1])
+                continue
+            page = entries[offset : offset + limit]
+            is_last = not page or len(entries) + following == offset + len(page)
+            return IndexPage(
+                [member.decode() for _, member in page],
+                found.total,
+                found.before + offset,
+                None if is_last else _entry(*page[-1]),
             )
-            ids, invalid = _split(members)
-            if not invalid:
-                last = Entry(int(score), ids[-1]) if remaining else None
-                return IndexPage(ids, total, position, last)
-            self._remove(invalid, index_keys)
+
+    def _first(
+        self, selection: Selection, after: Entry | None, skipped: int, at_once: int
+    ) -> "_Merged":
+        """Return the first entries of a selection, ``at_once`` at least if there are so many."""
+        lists = [keys.index_keys(selection.agent_id, selection.user_id, tag) for tag in self._tags]
+        field = keys.SORT_FIELDS.index(selection.sort_by)
+        while True:
+            replies = self._list_pages(
+                {
+                    "sorted_key": index_keys[field],
+                    "index_keys": index_keys,
+                    "retention_ms": self._retention_ms,
+                    "lowest": "-inf" if selection.lowest is None else selection.lowest,
+                    "highest": "+inf" if selection.highest is None else selection.highest,
+                    "order": selection.sort_order,
+                    "after_score": after.score if after else "",
+                    "after_id": after.conversation_id if after else "",
+                    "offset": skipped,
+                    "limit": at_once,
+                }
+                for index_keys in lists
+            )
+            invalid = [self._split(reply[3][::2], shard)[1] for shard, reply in enumerate(replies)]
+            if not any(invalid):
+                return _merge(replies, is_descending=selection.sort_order == "desc")
+            for index_keys, members in zip(lists, invalid, strict=True):
+                self._remove(members, index_keys)
 
     def remove_orphans(self, conversation_ids: Sequence[str], owners: Owners) -> None:
         """Remove what conversations that were found to have no record have in a selection's lists.
@@ -152,55 +212,78 @@ class ConversationIndex:
         Args:
             owners: of the selection.
         """
-        lists = {tuple(keys.INDEX_KEYS), tuple(keys.index_keys(*owners))}
-        if not self._in_same_step:
-            self._remove(conversation_ids, *lists)
-            return
-        for conversation_id in conversation_ids:
-            self._remove_orphan(
-                record_key=keys.conversation_key(conversation_id),
-                index_keys=[key for one in lists for key in one],
-                conversation_id=conversation_id,
-            )
+        for tag, ids in self._by_tag(conversation_ids).items():
+            lists = {tuple(keys.index_keys(*one, tag)) for one in (Owners(), owners)}
+            if not self._in_same_step:
+                self._remove(ids, *lists)
+                continue
+            for conversation_id in ids:
+                self._remove_orphan(
+                    record_key=keys.conversation_key(conversation_id),
+                    index_keys=[key for one in lists for key in one],
+                    conversation_id=conversation_id,
+                )
 
     def remove_misplaced(self, conversation_ids: Sequence[str], owners: Owners) -> None:
         """Remove conversations from the lists of a selection's owners, who are not theirs."""
-        self._remove(conversation_ids, keys.index_keys(*owners))
+        for tag, ids in self._by_tag(conversation_ids).items():
+            self._remove(ids, keys.index_keys(*owners, tag))
 
     def scan(self) -> Iterator[Sequence[str]]:
         """Yield the ids of all entries in batches, as ZSCAN finds them: one may come twice."""
-        for members in self._store.scan_sorted_set(keys.index_key("createdAt")):
-            yield _split(members)[0]
+        for shard, tag in enumerate(self._tags):
+            for members in self._store.scan_sorted_set(keys.index_keys(None, None, tag)[0]):
+                yield self._split(members, shard)[0]
 
     def find_unlisted(self, conversation_ids: Sequence[str]) -> list[str]:
         """Return those that have no entry."""
-        key = keys.index_key("createdAt")
-        scores = self._store.read_many([("ZSCORE", key, one) for one in conversation_ids])
+        created_at = [keys.index_keys(None, None, tag)[0] for tag in self._tags]
+        scores = self._store.read_many(
+            [("ZSCORE", created_at[self._shard_of(one)], one) for one in conversation_ids]
+        )
         return [one for one, score in zip(conversation_ids, scores, strict=True) if score is None]
 
     def remove_all_orphans(self) -> Iterator[int]:
         """Remove every orphaned or misplaced entry and invalid member; yield how many, by batch."""
-        for key in keys.INDEX_KEYS:
-            for members in self._store.scan_sorted_set(key):
-                ids, invalid = _split(members)
-                exist = self._store.exist([keys.conversation_key(one) for one in ids])
-                orphans = [one for one, exists in zip(ids, exist, strict=True) if not exists]
-                self.remove_orphans(orphans, Owners())
-                self._remove(invalid, keys.INDEX_KEYS)
-                yield len(orphans) + len(invalid)
-        for pattern in keys.OWNER_PATTERNS:
-            for batch in self._store.scan(pattern):
-                yield sum(map(self._remove_strangers, batch))
+        for shard, tag in enumerate(self._tags):
+            index_keys = keys.index_keys(None, None, tag)
+            for key in index_keys:
+                for members in self._store.scan_sorted_set(key):
+                    ids, invalid = self._split(members, shard)
+                    exist = self._store.exist([keys.conversation_key(one) for one in ids])
+                    orphans = [one for one, exists in zip(ids, exist, strict=True) if not exists]
+                    self.remove_orphans(orphans, Owners())
+                    self._remove(invalid, index_keys)
+                    yield len(orphans) + len(invalid)
+        for batch in self._scan():
+            yield sum(
+                self._remove_strangers(key, self._tags.index(tag))
+                for key, tag, owner in batch
+                if owner and tag in self._tags
+            )
 
-    def _remove_strangers(self, key: str) -> int:
+    def remove_other_shards(self) -> None:
+        """Remove what an index with another number of shards has left."""
+        for batch in self._scan():
+            self._store.set_many(
+                [("UNLINK", key) for key, tag, _ in batch if tag not in self._tags]
+            )
+
+    def _scan(self) -> Iterator[Sequence[tuple[str, str, str]]]:
+        """Yield the keys of the index, of any number of shards, with tag and owner, in batches."""
+        for batch in self._store.scan(keys.INDEX_PATTERN):
+            yield [(key, *found) for key in batch if (found := keys.tag_and_owner(key))]
+
+    def _remove_strangers(self, key: str, shard: int) -> int:
         """Remove from an owner's sorted set what is not the owner's; return how many."""
         removed = 0
+        tag = self._tags[shard]
         for members in self._store.scan_sorted_set(key):
-            ids, invalid = _split(members)
+            ids, invalid = self._split(members, shard)
             strangers: list[Any] = [
                 conversation_id
                 for conversation_id, owners in zip(ids, self._owners_of(ids), strict=True)
-                if owners is not None and all(key not in one for one in keys.lists_of(*owners))
+                if owners is not None and all(key not in one for one in keys.lists_of(*owners, tag))
             ]
             self._remove([*strangers, *invalid], [key])
             removed += len(strangers) + len(invalid)
@@ -222,15 +305,44 @@ class ConversationIndex:
                 [("ZREM", key, *members) for one in lists for key in one], repeatable=True
             )
 
+    def _split(self, members: Sequence[bytes], shard: int) -> tuple[list[str], list[bytes]]:
+        """Return the members that are conversation ids of the shard, and the others."""
+        ids: list[str] = []
+        invalid: list[bytes] = []
+        for member in members:
+            text = member.decode(errors="replace")  # by a character that no id has
+            if is_conversation_id(text) and self._shard_of(text) == shard:
+                ids.append(text)
+            else:
+                invalid.append(member)
+        return ids, invalid
 
-def _split(members: Sequence[bytes]) -> tuple[list[str], list[bytes]]:
-    """Return the members that are valid conversation ids, and the others."""
-    ids: list[str] = []
-    invalid: list[bytes] = []
-    for member in members:
-        text = member.decode(errors="replace")  # by a character that no id has
-        if is_conversation_id(text):
-            ids.append(text)
-        else:
-            invalid.append(member)
-    return ids, invalid
+
+class _Merged(NamedTuple):
+    """The first entries of all shards in order: score and member.
+
+    ``before`` and ``following`` count those before the first, and after the last of them.
+    """
+
+    entries: Sequence[tuple[float, bytes]]
+    total: int
+    before: int
+    following: int
+
+
+def _merge(replies: Sequence[Any], *, is_descending: bool) -> _Merged:
+    """Return the replies of ``list_page.lua`` as one."""
+    found = [[*zip(map(float, flat[1::2]), flat[::2], strict=True)] for _, _, _, flat in replies]
+    entries = [*heapq.merge(*found, reverse=is_descending)]
+    total, before, following = (sum(reply[number] for reply in replies) for number in range(3))
+    ends = [one[-1] for one, reply in zip(found, replies, strict=True) if reply[2]]
+    if ends:
+        # Behind the first of these, a shard may have some that it has not sent.
+        known = entries.index(max(ends) if is_descending else min(ends)) + 1
+        following += len(entries) - known
+        del entries[known:]
+    return _Merged(entries, total, before, following)
+
+
+def _entry(score: float, member: bytes) -> Entry:
+    return Entry(int(score), member.decode())

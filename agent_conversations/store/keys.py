@@ -2,13 +2,15 @@
 
 The braces are a Redis Cluster hash tag: only the text between them is hashed. For the message list
 that text is the key of the conversation's record, which has no braces and so is hashed whole: all
-keys of one conversation are in one slot. The sorted sets of the index share another.
+keys of one conversation are in one slot. The sorted sets of the index share another; where the
+index is in shards, each shard has one of its own.
 
 One key is made elsewhere too: the scripts on a conversation find its agent's and its user's ids in
 its record, and make the keys of their sorted sets of those of all conversations, which they are
 given (``lua/includes/owner_lists.lua``).
 """
 
+import re
 from collections.abc import Sequence
 
 from sessions_store.keys import CONVERSATION_PREFIX
@@ -50,8 +52,22 @@ INDEX_KEYS = [f"{_INDEX_TAG}:{field}" for field in SORT_FIELDS]
 """Sorted sets, member a conversation id; the scores are milliseconds, milliseconds, a count."""
 
 
-def index_keys(agent_id: str | None, user_id: str | None) -> Sequence[str]:
-    """Return the sorted sets of one agent's, one user's, or both's conversations, or of all."""
+def index_tags(shards: int) -> Sequence[str]:
+    """Return the hash tag of each shard of the index.
+
+    The number of shards is in it, so that what an index of another number has is told from ours.
+    """
+    if shards == 1:
+        return [_INDEX_TAG]
+    return [f"{{elevenlabs:conversations:{number}/{shards}}}" for number in range(shards)]
+
+
+def index_keys(agent_id: str | None, user_id: str | None, tag: str = _INDEX_TAG) -> Sequence[str]:
+    """Return the sorted sets of one agent's, one user's, or both's conversations, or of all.
+
+    Args:
+        tag: of the shard.
+    """
     if agent_id is not None and user_id is not None:
         # The length, in bytes, keeps apart what the colons in two ids could make look alike.
         owner = f"both:{len(agent_id.encode())}:{agent_id}:{user_id}"
@@ -60,8 +76,8 @@ def index_keys(agent_id: str | None, user_id: str | None) -> Sequence[str]:
     elif user_id is not None:
         owner = f"userId:{user_id}"
     else:
-        return INDEX_KEYS
-    return [f"{_INDEX_TAG}:{owner}:{field}" for field in SORT_FIELDS]
+        return [f"{tag}:{field}" for field in SORT_FIELDS]
+    return [f"{tag}:{owner}:{field}" for field in SORT_FIELDS]
 
 
 def index_key(sort_by: str, agent_id: str | None = None, user_id: str | None = None) -> str:
@@ -69,14 +85,38 @@ def index_key(sort_by: str, agent_id: str | None = None, user_id: str | None = N
     return index_keys(agent_id, user_id)[SORT_FIELDS.index(sort_by)]
 
 
-def lists_of(agent_id: str | None, user_id: str | None) -> list[Sequence[str]]:
-    """Return, three at a time, the sorted sets that a conversation with these ids is in."""
+def lists_of(
+    agent_id: str | None, user_id: str | None, tag: str = _INDEX_TAG
+) -> list[Sequence[str]]:
+    """Return, three at a time, the sorted sets that a conversation with these ids is in.
+
+    The first three are those of all conversations.
+
+    Args:
+        tag: of the conversation's shard.
+    """
     pairs = ((None, None), (agent_id, None), (None, user_id), (agent_id, user_id))
-    return list(dict.fromkeys(tuple(index_keys(*pair)) for pair in pairs))
+    return list(dict.fromkeys(tuple(index_keys(*pair, tag)) for pair in pairs))
 
 
-OWNER_PATTERNS = [f"{_INDEX_TAG}:{owner}:*" for owner in ("agentId", "userId", "both")]
-"""For SCAN: the sorted sets of all agents and users."""
+INDEX_PATTERN = "{elevenlabs:conversations*"
+"""For SCAN: the index, whatever its number of shards, and some other keys."""
+
+_INDEX_KEY = re.compile(
+    r"(\{elevenlabs:conversations(?::\d+/\d+)?\}):((?:agentId|userId|both):.*:)?"
+    f"(?:{'|'.join(SORT_FIELDS)})",
+    re.ASCII | re.DOTALL,
+)
+
+
+def tag_and_owner(key: str) -> tuple[str, str] | None:
+    """Return the shard's hash tag and the owner in a key of the index; ``None`` for another key.
+
+    The owner is empty in a key of all conversations.
+    """
+    match = _INDEX_KEY.fullmatch(key)
+    return match and (match[1], match[2] or "")
+
 
 READINESS_KEYS = ["elevenlabs:readiness", f"{_INDEX_TAG}:readiness"]
 """Strings, the first of them empty and written to see whether the server takes writes. They are in

@@ -35,11 +35,17 @@ class Reindexed:
 
 
 def reindex(
-    conversations: ConversationRepository, advance: Advance, *, repair: bool = False
+    conversations: ConversationRepository,
+    advance: Advance,
+    *,
+    repair: bool = False,
+    keep_other_shards: bool = False,
 ) -> Reindexed:
     """Rebuild the index from the records, and set each record's expiry by the retention.
 
     Args:
+        keep_other_shards: whether to leave the index that there is with another number of shards,
+            because a service uses it still.
         repair: whether to rebuild, where a key of a conversation is lost, what follows from the
             messages that are there.
     """
@@ -62,6 +68,8 @@ def reindex(
                 result.unreadable.append(conversation_id)
         advance(len(batch))
     result.orphans = sum(conversations.remove_orphans())
+    if not keep_other_shards:
+        conversations.remove_other_shards()
     return result
 
 

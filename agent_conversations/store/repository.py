@@ -69,6 +69,8 @@ class ConversationRepository:
         index_in_same_step: whether one script writes a conversation and the index. ``None``:
             unless the server is a Redis Cluster, where they are in different slots and the index
             follows in a second step.
+        index_shards: in how many shards, by conversation id, the index is; the same for all who
+            write, and after a change ``maintenance.reindex`` is needed.
 
     Every method raises ``StoreUnavailableError`` if Redis is unavailable,
     ``InvalidRequestError`` for an invalid conversation id, ``ConversationNotFoundError`` if there
@@ -84,6 +86,7 @@ class ConversationRepository:
         max_messages: int = DEFAULT_MAX_MESSAGES,
         max_bytes: int = DEFAULT_MAX_BYTES,
         index_in_same_step: bool | None = None,
+        index_shards: int = 1,
     ) -> None:
         retention_ms = (retention_seconds or 0) * 1000
         if index_in_same_step is None:
@@ -91,7 +94,10 @@ class ConversationRepository:
         self._store = store
         self._limits = {"max_messages": max_messages, "max_bytes": max_bytes}
         self._index = ConversationIndex(
-            store, retention_ms=retention_ms, in_same_step=index_in_same_step
+            store,
+            retention_ms=retention_ms,
+            in_same_step=index_in_same_step,
+            shards=index_shards,
         )
         self._reader = ConversationReader(store)
         # A second attempt finds the id that the first has set.
@@ -574,6 +580,10 @@ class ConversationRepository:
     def remove_orphans(self) -> Iterator[int]:
         """Remove index entries without a record; yield how many, a batch at a time."""
         return self._index.remove_all_orphans()
+
+    def remove_other_shards(self) -> None:
+        """Remove the index that there was when it had another number of shards."""
+        self._index.remove_other_shards()
 
     def verify(self, conversation_id: str) -> None:
         """Raise ``CorruptRecordError`` if a part of a conversation cannot be read; no access."""

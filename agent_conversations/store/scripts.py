@@ -6,7 +6,7 @@ the domain; a legacy record is converted first, and the script runs again.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -42,18 +42,25 @@ class ConversationScripts:
 
     Args:
         retention_ms: 0 keeps conversations for ever.
-        index_keys: of the index, if the scripts update it in the same step.
+        index_keys: returns those of the index for a conversation, if the scripts update it in the
+            same step.
     """
 
-    def __init__(self, store: StoreClient, *, retention_ms: int, index_keys: Sequence[str]) -> None:
+    def __init__(
+        self,
+        store: StoreClient,
+        *,
+        retention_ms: int,
+        index_keys: Callable[[str], Sequence[str]],
+    ) -> None:
+        self._index_keys = index_keys
         shared = {
-            "index_keys": index_keys,
             "retention_ms": retention_ms,
             "schema_version": SCHEMA_VERSION,
             "bytes_at_once": BYTES_AT_ONCE,
         }
 
-        def load(name: str) -> tuple[ScriptCall, bool]:
+        def load(name: str) -> tuple[ScriptCall, set[str]]:
             # Where the reply to a first attempt was lost, the second one finds its own revision, or
             # its message's id. Only a deletion would report as missing what the first has deleted.
             repeatable = name != "delete_conversation"
@@ -62,7 +69,7 @@ class ConversationScripts:
             script = store.script(_PACKAGE, name, repeatable=repeatable, is_write=is_write)
             names = Script(_PACKAGE, name).names
             given = {each: shared[each] for each in names & shared.keys()}
-            return partial(script, **given), "changes_channel" in names
+            return partial(script, **given), names & {"index_keys", "changes_channel"}
 
         self._script = cache(load)
 
@@ -79,8 +86,10 @@ class ConversationScripts:
     def run_on_record(self, name: str, conversation_id: str, **arguments: Any) -> Sequence[Any]:
         """Return a script's reply; a legacy record is a ``LegacyRecordError``."""
         record, messages, message_ids = keys.record_keys(check_conversation_id(conversation_id))
-        script, publishes = self._script(name)
-        if publishes:
+        script, takes = self._script(name)
+        if "index_keys" in takes:
+            arguments["index_keys"] = self._index_keys(conversation_id)
+        if "changes_channel" in takes:
             arguments["changes_channel"] = changes_channel(conversation_id)
         try:
             reply: Sequence[Any] = script(

@@ -11,8 +11,8 @@ from agent_conversations.store.maintenance import reindex
 class Command(StoreCommand):
     help = (
         "Rebuilds the list of conversations from their records, while the service runs. Also sets "
-        "every record's expiry: run it after a change of CONVERSATION_RETENTION_SECONDS. Exits "
-        "with 1 if a record stays unreadable, and so is not in the list."
+        "every record's expiry: run it after a change of CONVERSATION_RETENTION_SECONDS or of "
+        "INDEX_SHARDS. Exits with 1 if a record stays unreadable, and so is not in the list."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,9 +22,21 @@ class Command(StoreCommand):
             help="where a conversation has lost messages or their ids, make what is left readable",
         )
 
+        parser.add_argument(
+            "--prepare",
+            action="store_true",
+            help="leave the list with another number of INDEX_SHARDS as it is, because the service "
+            "is not started with this one yet",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         with progress("Conversations", conversations().list(limit=1).total) as advance:
-            result = reindex(conversations(), advance, repair=options["repair"])
+            result = reindex(
+                conversations(),
+                advance,
+                repair=options["repair"],
+                keep_other_shards=options["prepare"],
+            )
         for conversation_id, reason in result.repaired.items():
             self.stdout.write(f"repaired: conversation {conversation_id}, which {reason}")
         self.stdout.write(

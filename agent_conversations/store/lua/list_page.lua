@@ -14,7 +14,7 @@
 -- ARGV[8]   limit              count of the entries wanted
 --
 -- Returns { count of the entries between the two scores, rank of the page's first among them, count
--- of those that follow the page, score of the page's last, ids }, all in the order asked for.
+-- of those that follow the page, { id, score, id, score … } }, all in the order asked for.
 local sorted_key = KEYS[1]
 local index_keys = { unpack(KEYS, 2) }
 local retention_ms = ARGV[1]
@@ -99,14 +99,15 @@ else
   first = math.max(first, last - tonumber(limit) + 1)
 end
 if first > last then
-  return { total, position, 0, '', {} }
+  return { total, position, 0, {} }
 end
-local ids = redis.call('ZRANGE', sorted_key, first, last)
-if order == 'desc' then
-  for left = 1, math.floor(#ids / 2) do
-    local right = #ids + 1 - left
-    ids[left], ids[right] = ids[right], ids[left]
-  end
+local entries
+if order == 'asc' then
+  entries = redis.call('ZRANGE', sorted_key, first, last, 'WITHSCORES')
+else
+  local highest_rank = redis.call('ZCARD', sorted_key) - 1
+  entries = redis.call(
+    'ZRANGE', sorted_key, highest_rank - last, highest_rank - first, 'REV', 'WITHSCORES'
+  )
 end
-local end_score = redis.call('ZSCORE', sorted_key, ids[#ids])
-return { total, position, math.max(remaining, 0), end_score, ids }
+return { total, position, math.max(remaining, 0), entries }

@@ -42,6 +42,22 @@ def test_reindex_fails_where_a_record_stays_unreadable(real_service: Redis) -> N
     assert end.value.code == 1
 
 
+def test_reindex_prepares_and_then_removes_other_shards(
+    real_service: Redis, settings: Settings
+) -> None:
+    services.conversations().create(new("c-1"))
+    before = set(real_service.keys("{elevenlabs:conversations*"))
+    settings.INDEX_SHARDS = 2
+    services.conversations.cache_clear()
+
+    assert "1 listed" in run("reindex", "--prepare")
+    assert set(real_service.keys("{elevenlabs:conversations*")) > before
+    assert "1 listed" in run("reindex")
+
+    assert not before & set(real_service.keys("{elevenlabs:conversations*"))
+    assert services.conversations().list().total == 1
+
+
 def test_import_conversations_prints_what_it_did_and_would_do(real_service: Redis) -> None:
     real_service.set("agent:conversation:older", json.dumps(LEGACY_RECORD))
 

@@ -90,13 +90,13 @@ def test_every_operation_but_list_sends_one_command(
     assert len(round_trips) <= 1
 
 
+@pytest.mark.parametrize("shards", [1, 4])
 @pytest.mark.parametrize("count", [1, 20, 200])
 def test_page_of_any_size_takes_two_round_trips(
-    repositories: tuple[ConversationRepository, SessionRepository],
-    round_trips: list[int],
-    count: int,
+    real_store: StoreClient, round_trips: list[int], count: int, shards: int
 ) -> None:
-    conversations, _ = repositories
+    conversations = ConversationRepository(real_store, index_shards=shards)
+    conversations.list()  # which loads the scripts
     for _ in range(count):
         conversations.create()
     round_trips.clear()

@@ -4,7 +4,7 @@ import pytest
 from redis.crc import key_slot
 
 from agent_conversations.store import keys
-from sessions_store.keys import changes_channel, push_key, push_queue_key, session_key
+from sessions_store.keys import alias_key, changes_channel, push_key, push_queue_key, session_key
 
 IDS = ["agent-1795423973269-5iwhvn2en0a", "a", "conv_01.x", "A" * 128]
 
@@ -61,6 +61,28 @@ def test_index_keys_share_one_slot() -> None:
     listed = [*keys.INDEX_KEYS, *keys.index_keys("}{a", "{u}"), keys.idempotency_key("digest")]
 
     assert {key_slot(key.encode()) for key in listed} == {key_slot(b"elevenlabs:conversations")}
+
+
+def test_shards_have_slots_of_their_own() -> None:
+    tags = keys.index_tags(4)
+    shards = [[*keys.INDEX_KEYS], *(keys.index_keys("}{a", "{u}", tag) for tag in tags)]
+    slots = [{key_slot(key.encode()) for key in shard} for shard in shards]
+
+    assert keys.index_keys(None, None, tags[3])[0] == "{elevenlabs:conversations:3/4}:createdAt"
+    assert all(len(one) == 1 for one in slots)
+    assert len(set.union(*slots)) == 5
+    assert keys.index_tags(1) == ["{elevenlabs:conversations}"]
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_keys_of_the_index_are_told_from_others(shards: int) -> None:
+    tag = keys.index_tags(shards)[-1]
+    odd = "0/4}:userId:\n{"
+
+    assert keys.tag_and_owner(f"{tag}:createdAt") == (tag, "")
+    assert keys.tag_and_owner(keys.index_keys(odd, None, tag)[1]) == (tag, f"agentId:{odd}:")
+    for other in (keys.idempotency_key("createdAt"), alias_key("messageCount"), "createdAt"):
+        assert keys.tag_and_owner(other) is None
 
 
 def test_two_conversations_share_no_key() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, get_args
 
 import pytest
@@ -64,13 +65,16 @@ class Life(RuleBasedStateMachine):
     """The host's time moves in one rule only; the server's goes on."""
 
     redis: Redis
+    shards: int
 
     def __init__(self) -> None:
         super().__init__()
         self.redis.flushall()
         self._travel = time_machine.travel(datetime(2026, 11, 23, 16, 20, tzinfo=UTC), tick=False)
         self._clock = self._travel.start()
-        self.conversations = ConversationRepository(StoreClient(self.redis))
+        self.conversations = ConversationRepository(
+            StoreClient(self.redis), index_shards=self.shards
+        )
         self.expected: dict[str, Expected] = {}
 
     def teardown(self) -> None:
@@ -296,8 +300,14 @@ class Life(RuleBasedStateMachine):
         for conversation_id, there in self.expected.items():
             main, *others = keys.record_keys(conversation_id)
             wanted |= {main, *(others if there.messages else [])}
-            for one in keys.lists_of(there.agent_id, there.user_id):
-                wanted |= set(one)
+            lists = [
+                chain.from_iterable(keys.lists_of(there.agent_id, there.user_id, tag))
+                for tag in keys.index_tags(self.shards)
+            ]
+            for alike in zip(*lists, strict=True):
+                scores = {key: self.redis.zscore(key, conversation_id) for key in alike}
+                (in_its_shard,) = [key for key, score in scores.items() if score is not None]
+                wanted.add(in_its_shard)
         assert {key.decode() for key in self.redis.scan_iter()} == wanted
 
     def _written_time(self, conversation_id: str, field: str, since: int) -> int:
@@ -323,16 +333,16 @@ class Life(RuleBasedStateMachine):
             assert found.revision == there.revision
 
 
-def test_store_matches_the_model_after_any_operations(
-    real_redis: Redis,
-) -> None:
+@pytest.mark.parametrize("shard_count", [1, 3])
+def test_store_matches_the_model_after_any_operations(real_redis: Redis, shard_count: int) -> None:
     class LifeOnTheServer(Life):
         redis = real_redis
+        shards = shard_count
 
     run_state_machine_as_test(
         LifeOnTheServer,
         settings=settings(
-            max_examples=150,
+            max_examples=150 if shard_count == 1 else 75,
             stateful_step_count=40,
             deadline=None,
             database=None,

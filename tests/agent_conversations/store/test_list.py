@@ -23,6 +23,11 @@ from tests.agent_conversations.store.records import (
 )
 
 
+@pytest.fixture(params=[1, 4])
+def shards(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
 def tied(conversations: ConversationRepository, raw_redis: Redis) -> list[StoredConversation]:
     """Twelve conversations, several of which share each of the three values."""

@@ -1,5 +1,6 @@
 """The lists of one agent's and one user's conversations."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -20,6 +21,13 @@ from tests.agent_conversations.store.records import (
 )
 from tests.waiting import wait_until
 
+
+@pytest.fixture(params=[1, 4])
+def shards(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+ALL_OWNERS = [(None, None), ("a", None), (None, "u"), ("a", "u")]
 OWNERS: list[dict[str, Any]] = [
     {"agent_id": "a"},
     {"user_id": "u"},
@@ -27,12 +35,30 @@ OWNERS: list[dict[str, Any]] = [
 ]
 
 
-def every_list(redis: Redis, **owners: str) -> list[list[Any]]:
-    agent_id, user_id = owners.get("agent_id"), owners.get("user_id")
-    return [redis.zrange(key, 0, -1) for key in keys.index_keys(agent_id, user_id)]
+def lists_of(shards: int, agent_id: str | None = None, user_id: str | None = None) -> list[Any]:
+    """Return the three sorted sets of each shard."""
+    return [keys.index_keys(agent_id, user_id, tag) for tag in keys.index_tags(shards)]
 
 
-def write_as_release_1_2(redis: Redis, conversation_id: str, **fields: Any) -> None:
+def members_of(redis: Redis, shards: int, **owners: str) -> list[list[Any]]:
+    """Return the members of each of the three, those of all shards together."""
+    return [
+        [member for key in alike for member in redis.zrange(key, 0, -1)]
+        for alike in zip(*lists_of(shards, **owners), strict=True)
+    ]
+
+
+def scores_of(
+    redis: Redis, shards: int, conversation_id: str, *owners: str | None
+) -> list[float | None]:
+    """Return the conversation's three scores, from the one shard that has them."""
+    found = [
+        [redis.zscore(key, conversation_id) for key in one] for one in lists_of(shards, *owners)
+    ]
+    return max(found, key=lambda scores: scores.count(None) == 0)
+
+
+def write_as_release_1_2(redis: Redis, shards: int, conversation_id: str, **fields: Any) -> None:
     """Store a conversation of two messages as the last release did, which had no such lists."""
     times: dict[Any, Any] = {"createdAt": 1_795_450_845_123, "lastAccessedAt": 1_795_450_846_000}
     message = (
@@ -52,8 +78,9 @@ def write_as_release_1_2(redis: Redis, conversation_id: str, **fields: Any) -> N
     redis.hset(record, mapping=stored)
     redis.rpush(message_list, *messages)
     redis.hset(message_ids, mapping={"1": 0, "2": 1})
-    for key, score in zip(keys.INDEX_KEYS, (*times.values(), 2), strict=True):
-        redis.zadd(key, {conversation_id: score})
+    for one in lists_of(shards):  # of which all but its own drop it
+        for key, score in zip(one, (*times.values(), 2), strict=True):
+            redis.zadd(key, {conversation_id: score})
 
 
 @pytest.mark.parametrize("owners", OWNERS)
@@ -81,7 +108,7 @@ def test_list_of_an_unknown_owner_is_empty(conversations: ConversationRepository
 
 
 def test_change_of_owners_moves_a_conversation_at_once(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, raw_redis: Redis, shards: int
 ) -> None:
     conversations.create(new("c-1", agent_id="a", user_id="u"))
     conversations.append_message("c-1", said())
@@ -89,10 +116,11 @@ def test_change_of_owners_moves_a_conversation_at_once(
     conversations.update("c-1", ConversationChanges.parse({"agentId": "b", "userId": None}))
 
     assert listed_ids(conversations, agent_id="b", sort_by="messageCount") == ["c-1"]
-    scores = [raw_redis.zscore(key, "c-1") for key in keys.index_keys("b", None)]
-    assert scores == [raw_redis.zscore(key, "c-1") for key in keys.INDEX_KEYS]
+    scores = scores_of(raw_redis, shards, "c-1", "b")
+    assert scores == scores_of(raw_redis, shards, "c-1")
+    assert None not in scores
     for owners in OWNERS:
-        assert every_list(raw_redis, **owners) == [[], [], []]
+        assert members_of(raw_redis, shards, **owners) == [[], [], []]
 
 
 def test_deleted_conversation_is_in_no_list(
@@ -106,52 +134,54 @@ def test_deleted_conversation_is_in_no_list(
 
 
 def test_list_of_an_owner_heals_from_what_others_left(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, raw_redis: Redis, shards: int
 ) -> None:
     conversations.create(new("mine", agent_id="a", user_id="u"))
     conversations.create(new("changed", agent_id="b"))
     # An earlier release changed and deleted conversations without knowing of these lists.
     for owners in OWNERS:
-        for key in keys.index_keys(owners.get("agent_id"), owners.get("user_id")):
+        for key in chain.from_iterable(lists_of(shards, **owners)):
             raw_redis.zadd(key, {b"changed": 1, b"deleted": 2, b"\xff": 3})
 
     for owners in OWNERS:
         page = conversations.list(sort_order="asc", limit=1, **owners)
         assert [one.conversation_id for one in page.conversations] == ["mine"]
         assert (page.total, page.next) == (1, None)
-        assert every_list(raw_redis, **owners) == [[b"mine"]] * 3
+        assert members_of(raw_redis, shards, **owners) == [[b"mine"]] * 3
     assert listed_ids(conversations, agent_id="b") == ["changed"]
 
 
 def test_next_access_restores_lost_lists_of_owners(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, raw_redis: Redis, shards: int
 ) -> None:
     conversations.create(new("c-1", agent_id="a", user_id="u"))
     conversations.append_message("c-1", said())
-    raw_redis.delete(*(key for one in keys.lists_of("a", "u") for key in one))
+    for owners in ALL_OWNERS:
+        for one in lists_of(shards, *owners):
+            raw_redis.delete(*one)
 
     conversations.get("c-1")
 
-    for one in keys.lists_of("a", "u"):
-        scores = [raw_redis.zscore(key, "c-1") for key in one]
-        assert scores == [raw_redis.zscore(key, "c-1") for key in keys.INDEX_KEYS]
+    for owners in ALL_OWNERS:
+        scores = scores_of(raw_redis, shards, "c-1", *owners)
+        assert scores == scores_of(raw_redis, shards, "c-1")
         assert None not in scores
 
 
 def test_reindex_builds_the_lists_for_existing_data(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, raw_redis: Redis, shards: int
 ) -> None:
     for number in range(5):
-        write_as_release_1_2(raw_redis, f"c-{number}", agentId="a" if number % 2 else "b")
+        write_as_release_1_2(raw_redis, shards, f"c-{number}", agentId="a" if number % 2 else "b")
     write_legacy(raw_redis, {**LEGACY_RECORD, "agentId": "a", "userId": "u"})
-    for key in keys.index_keys("b", None):
+    for key in chain.from_iterable(lists_of(shards, "b")):
         raw_redis.zadd(key, {"c-1": 1, "deleted": 2})
     assert listed_ids(conversations, sort_by="createdAt") == [f"c-{n}" for n in (4, 3, 2, 1, 0)]
 
     result = reindex(conversations, lambda _: None)
 
     assert (result.listed, result.unreadable) == (6, [])
-    assert result.orphans == 6
+    assert result.orphans == 6 * shards
     for sort_by in SORT_FIELDS:
         assert set(listed_ids(conversations, sort_by=sort_by, agent_id="a")) == {
             "c-1",
@@ -163,23 +193,24 @@ def test_reindex_builds_the_lists_for_existing_data(
 
 
 def test_reindex_restores_a_lost_sorted_set_of_an_owner(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, raw_redis: Redis, shards: int
 ) -> None:
     conversations.create(new("c-1", agent_id="a", user_id="u"))
-    before = [raw_redis.zscore(key, "c-1") for key in keys.INDEX_KEYS]
+    before = scores_of(raw_redis, shards, "c-1")
 
-    for owners in (("a", None), (None, "u"), ("a", "u")):
-        for lost in keys.index_keys(*owners):
-            raw_redis.delete(lost)
+    for owners in ALL_OWNERS[1:]:
+        for alike in zip(*lists_of(shards, *owners), strict=True):
+            for lost in alike:
+                raw_redis.delete(lost)
             reindex(conversations, lambda _: None)
-            assert [raw_redis.zscore(key, "c-1") for key in keys.index_keys(*owners)] == before
+            assert scores_of(raw_redis, shards, "c-1", *owners) == before
 
 
 def test_conversations_of_the_last_release_work_before_reindex(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, raw_redis: Redis, shards: int
 ) -> None:
     for conversation_id in ("read", "written", "left"):
-        write_as_release_1_2(raw_redis, conversation_id, agentId="a")
+        write_as_release_1_2(raw_redis, shards, conversation_id, agentId="a")
 
     assert [one.message_count for one in conversations.list().conversations] == [2, 2, 2]
     assert conversations.get("read").message_count == 2
