@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from sessions_store.embedded.server import EmbeddedServer
 
 HOST = "127.0.0.1"
 TLS_KINDS = ("nothing", "password", "certificate")
+_NONE: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,28 @@ def tls_in_front_of(server: EmbeddedServer, certificates: Certificates, kind: st
     Args:
         kind: what the client shows, one of ``TLS_KINDS``.
     """
+    with _tls_port(str(server.socket), certificates, kind) as port:
+        yield _url(server, port, certificates, kind)
+
+
+@contextmanager
+def tls_in_front_of_port(
+    port: int, certificates: Certificates, renamed: Mapping[int, int] = _NONE
+) -> Iterator[int]:
+    """Pass what comes over TLS 1.3 on to a port of this host; give the port for it.
+
+    Args:
+        renamed: ports, of five digits, that replies name by others: those for TLS, which a sentinel
+            with TLS knows the servers by.
+    """
+    with _tls_port(port, certificates, TLS_KINDS[0], renamed) as tls_port:
+        yield tls_port
+
+
+@contextmanager
+def _tls_port(
+    target: str | int, certificates: Certificates, kind: str, renamed: Mapping[int, int] = _NONE
+) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(certificates.server)
@@ -89,10 +112,17 @@ def tls_in_front_of(server: EmbeddedServer, certificates: Certificates, kind: st
         context.verify_mode = ssl.CERT_REQUIRED
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(server.socket)
+        try:
+            if isinstance(target, str):
+                from_server, to_server = await asyncio.open_unix_connection(target)
+            else:
+                from_server, to_server = await asyncio.open_connection(HOST, target)
+        except OSError:  # the server was killed
+            writer.transport.abort()
+            return
         passing = [
             asyncio.create_task(_pass_on(reader, to_server)),
-            asyncio.create_task(_pass_on(from_server, writer)),
+            asyncio.create_task(_pass_on(from_server, writer, renamed)),
         ]
         with suppress(asyncio.CancelledError):  # at the end of the tests
             await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
@@ -108,7 +138,7 @@ def tls_in_front_of(server: EmbeddedServer, certificates: Certificates, kind: st
         asyncio.start_server(accept, HOST, 0, ssl=context), loop
     ).result()
     try:
-        yield _url(server, listener.sockets[0].getsockname()[1], certificates, kind)
+        yield listener.sockets[0].getsockname()[1]
     finally:
         asyncio.run_coroutine_threadsafe(_end(listener), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -116,9 +146,15 @@ def tls_in_front_of(server: EmbeddedServer, certificates: Certificates, kind: st
         loop.close()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    renamed: Mapping[int, int] = _NONE,
+) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
+            for port, other in renamed.items():
+                data = data.replace(b"%d" % port, b"%d" % other)
             writer.write(data)
             await writer.drain()
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,17 @@ from sessions_store.redis.server_checks import check_server
 from sessions_store.repository import SessionRepository
 from tests.agent_conversations.store.records import new, said
 from tests.deployments import (
+    FAILURE_MS,
     PATIENCE_MS,
     SERVICE,
     ClusterServers,
     SentinelServers,
     Server,
     cluster_servers,
+    sentinel_servers,
 )
 from tests.sessions_store.records import session
-from tests.tls import TLS_KINDS, Certificates, tls_in_front_of
+from tests.tls import TLS_KINDS, Certificates, tls_in_front_of, tls_in_front_of_port
 from tests.waiting import wait_until
 
 KEYS = [f"key-{number}" for number in range(40)]
@@ -323,3 +325,44 @@ def test_cluster_over_tls_is_used_as_any_other(tmp_path: Path, certificates: Cer
         assert [one.client.dbsize() > 0 for one in servers] == [True] * 3
         for node in store.nodes():
             node.client.close()
+
+
+def test_failover_under_sentinel_over_tls_leaves_the_sessions(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    with ExitStack() as stack:
+        several = stack.enter_context(sentinel_servers(tmp_path, failure_ms=FAILURE_MS))
+        ports = {
+            one.port: stack.enter_context(tls_in_front_of_port(one.port, certificates))
+            for one in several.servers
+        }
+        sentinel_ports = [
+            stack.enter_context(tls_in_front_of_port(port, certificates, ports))
+            for port in several.sentinel_ports
+        ]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in sentinel_ports)
+        url = f"rediss+sentinel://{hosts}/{SERVICE}/0"
+        store = StoreClient.from_url(f"{url}?ssl_ca_certs={certificates.ca}")
+        sessions = SessionRepository(store)
+        sessions.set("c-1", session())
+        victim = several.primary()
+        assert victim.client.exists("elevenlabs:session:c-1")
+        acknowledged = StoreClient.from_url(f"{url}?ssl_ca_certs={certificates.ca}", write_acks=2)
+        acknowledged.write(("SET", "c-1", "before"), operation="set")  # the replicas have it all
+
+        os.kill(victim.running.pid, signal.SIGKILL)
+        victim.running.stop()
+
+        def is_written() -> bool:
+            with suppress(StoreUnavailableError):
+                sessions.set("c-2", session())
+                return True
+            return False
+
+        wait_until(is_written)
+        wait_until(lambda: several.primary() is not victim)
+        assert sessions.get("c-1") is not None
+        with pytest.raises(StoreUnavailableError):  # whoever does not trust the CA is let down
+            StoreClient.from_url(url).ping()
+        for one in (store, acknowledged):
+            one.node_of("any").client.close()
