@@ -164,6 +164,7 @@ class PushRepository:
             max_lifetime_ms=MAX_EXPIRES_IN_SECONDS * 1000,
             kept_ms=KEPT_SECONDS * 1000,
             changes_channel=changes_channel(conversation_id),
+            publish_command=self._store.publish_command,
         )
         if status == b"conflict":
             raise PushConflictError

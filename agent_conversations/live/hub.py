@@ -9,7 +9,7 @@ notification that was lost, doubled or late costs a reading, and nothing else.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -177,11 +177,13 @@ class Hub:
             watched.changes = [*watched.changes[-MAX_CHANGES:], change]
         self._refresh(watched)
 
-    def _lost(self) -> None:
+    def _lost(self, channels: Collection[str]) -> None:
         self._is_lost = True
-        for watched in self._watched.values():
-            watched.is_subscribed = False
-            self._tell(watched, StoreUnavailableError("not subscribed"))
+        for channel in channels:
+            watched = self._watched.get(conversation_of(channel))
+            if watched:
+                watched.is_subscribed = False
+                self._tell(watched, StoreUnavailableError("not subscribed"))
 
     # --- Subscribing and comparing ----------------------------------------------------------------
 

@@ -58,6 +58,7 @@ class ConversationScripts:
             "retention_ms": retention_ms,
             "schema_version": SCHEMA_VERSION,
             "bytes_at_once": BYTES_AT_ONCE,
+            "publish_command": store.publish_command,
         }
 
         def load(name: str) -> tuple[ScriptCall, set[str]]:

@@ -10,6 +10,7 @@
 -- ARGV[6]  max_lifetime_ms  ms     that of no push is longer: what is older in the queue is over
 -- ARGV[7]  kept_ms          ms     how long it can be read after that
 -- ARGV[8]  changes_channel  text   where those hear of it that have the session's tabs
+-- ARGV[9]  publish_command  text   SPUBLISH on a Cluster, else PUBLISH
 --
 -- Returns { 'created' or 'repeated', state, created_at_ms, expires_at_ms, reason }, { 'conflict' } or
 -- { 'corrupt' }.
@@ -23,6 +24,7 @@ local lifetime_ms = ARGV[5]
 local max_lifetime_ms = ARGV[6]
 local kept_ms = ARGV[7]
 local changes_channel = ARGV[8]
+local publish_command = ARGV[9]
 
 --- @include "now_us"
 --- @include "find_push"
@@ -52,5 +54,7 @@ redis.call(
   'sessionId', new_session_id, 'content', new_content, 'digest', new_digest
 )
 redis.call('PEXPIRE', push_key, string.format('%.0f', lifetime_ms + kept_ms))
-redis.pcall('PUBLISH', changes_channel, 'push')
+if type(redis.pcall(publish_command, changes_channel, 'push')) == 'table' then
+  redis.pcall('PUBLISH', changes_channel, 'push') -- servers before Redis 7 have no SPUBLISH
+end
 return { 'created', 'queued', created_at_ms, expires_at_ms, '' }

@@ -151,6 +151,14 @@ class StoreClient:
         """Whether keys are in slots, so that a step has those of one slot only."""
         return self._servers.is_cluster
 
+    @property
+    def publish_command(self) -> str:
+        """The command for a message that those hear who subscribed by a ``Subscriber``.
+
+        A cluster passes what is published plainly on to each of its nodes.
+        """
+        return "SPUBLISH" if self.is_cluster else "PUBLISH"
+
     def node_of(self, key: str) -> Node:
         """Return the server that has a key."""
         return self._servers.node_of(key)
@@ -307,12 +315,15 @@ class StoreClient:
 
         return run
 
-    def bare(self, make: Callable[["redis.Redis"], T]) -> T:
+    def bare(self, make: Callable[["redis.Redis"], T], node: Node | None = None) -> T:
         """Return what ``make`` builds on the client, for a library that needs one.
 
         Nothing may be sent while it is built; what is sent later goes through ``call``.
+
+        Args:
+            node: whose client; without one, that of any.
         """
-        return make(self._servers.node_of(None).client)
+        return make((node or self._servers.node_of(None)).client)
 
     def get(self, key: str) -> bytes | None:
         """Return the string at ``key``."""

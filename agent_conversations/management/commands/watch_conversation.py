@@ -34,7 +34,7 @@ class Command(StoreCommand):
             store(),
             on_message=lambda *_: told.put(None),
             on_subscribed=lambda _: told.put(None),
-            on_lost=lambda: None,  # it comes back by itself, and then tells
+            on_lost=lambda _: None,  # it comes back by itself, and then tells
         )
         subscriber.start()
         try:

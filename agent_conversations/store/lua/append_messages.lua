@@ -8,13 +8,14 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    new_revision     text   of the conversation with these messages in it, but for its
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[5]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[6]    new_revision     text   of the conversation with these messages in it, but for its
 --                                    epoch (see includes/keep_epoch.lua)
--- ARGV[6]    max_messages     count  the most messages that a conversation may have
--- ARGV[7]    max_bytes        count  the most bytes that they may have together
--- ARGV[8..]  given            bytes  id, JSON, id, JSON …; no id twice
+-- ARGV[7]    max_messages     count  the most messages that a conversation may have
+-- ARGV[8]    max_bytes        count  the most bytes that they may have together
+-- ARGV[9..]  given            bytes  id, JSON, id, JSON …; no id twice
 --
 -- Returns { status, created_at_ms, last_accessed_at_ms, count, revision, known }; or a reply of
 -- includes/find_excess.lua; or a conflict (see includes/find_conflict.lua). known has, for each id
@@ -31,12 +32,13 @@ local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local new_revision = ARGV[5]
-local max_messages = ARGV[6]
-local max_bytes = ARGV[7]
-local given = { unpack(ARGV, 8) }
+local publish_command = ARGV[3]
+local retention_ms = ARGV[4]
+local schema_version = ARGV[5]
+local new_revision = ARGV[6]
+local max_messages = ARGV[7]
+local max_bytes = ARGV[8]
+local given = { unpack(ARGV, 9) }
 
 --- @include "find_conflict"
 --- @include "find_excess"

@@ -8,11 +8,12 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    expected_json    bytes  what must still be stored, so that no message of another writer
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[5]    expected_json    bytes  what must still be stored, so that no message of another writer
 --                                    is lost: the string, or nothing
--- ARGV[5]    fields_count     count  of the values that make up the record
--- ARGV[6..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
+-- ARGV[6]    fields_count     count  of the values that make up the record
+-- ARGV[7..]  contents         bytes  field, value, field, value … of the record; then id, JSON, id,
 --                                    JSON … of the messages
 --
 -- Returns { 'converted' } if it was stored, { 'unchanged' } if not.
@@ -22,10 +23,11 @@ local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local retention_ms = ARGV[3]
-local expected_json = ARGV[4]
-local fields_count = ARGV[5]
-local contents = {} for i = 6, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
+local publish_command = ARGV[3]
+local retention_ms = ARGV[4]
+local expected_json = ARGV[5]
+local fields_count = ARGV[6]
+local contents = {} for i = 7, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
 
 --- @include "publish_change"
 --- @include "update_index_and_expiry"

@@ -8,11 +8,12 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    bytes_at_once    count  of messages; if they have more, none come along
--- ARGV[6]    key_digest       text   of the request's Idempotency-Key; empty without one
--- ARGV[7..]  fields           bytes  field, value, field, value … of the new record, without its
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[5]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[6]    bytes_at_once    count  of messages; if they have more, none come along
+-- ARGV[7]    key_digest       text   of the request's Idempotency-Key; empty without one
+-- ARGV[8..]  fields           bytes  field, value, field, value … of the new record, without its
 --                                    times
 --
 -- Returns { 'created', created_at_ms }, which is the time of its last access too; or { 'exists',
@@ -25,11 +26,12 @@ local deleted_key = KEYS[4]
 local index_keys = { unpack(KEYS, 5) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local bytes_at_once = ARGV[5]
-local key_digest = ARGV[6]
-local fields = { unpack(ARGV, 7) }
+local publish_command = ARGV[3]
+local retention_ms = ARGV[4]
+local schema_version = ARGV[5]
+local bytes_at_once = ARGV[6]
+local key_digest = ARGV[7]
+local fields = { unpack(ARGV, 8) }
 
 --- @include "find_conflict"
 --- @include "now_ms"

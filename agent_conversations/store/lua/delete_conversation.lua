@@ -9,9 +9,10 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    allowed          text   revisions, separated by spaces, of which the record must have
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
--- ARGV[4]    seconds          seconds for which an Idempotency-Key is remembered
+-- ARGV[5]    seconds          seconds for which an Idempotency-Key is remembered
 --
 -- Returns { 'deleted', agentId, userId, JSON } with that of a legacy record, whose ids are in there;
 -- { 'missing' } if there was no record, or { 'stale' } if it has another revision.
@@ -22,8 +23,9 @@ local deleted_key = KEYS[4]
 local index_keys = { unpack(KEYS, 5) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local allowed = ARGV[3]
-local seconds = ARGV[4]
+local publish_command = ARGV[3]
+local allowed = ARGV[4]
+local seconds = ARGV[5]
 
 --- @include "delete_all"
 --- @include "is_among"

@@ -8,16 +8,17 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    new_revision     text   of the conversation with this message in it
--- ARGV[6]    max_messages     count  the most messages that a conversation may have
--- ARGV[7]    max_bytes        count  the most bytes that they may have together
--- ARGV[8]    message_id       text
--- ARGV[9]    message_json     bytes
--- ARGV[10]   own_timestamp    text   of the client; empty: it has none, and that of the stored
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[5]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[6]    new_revision     text   of the conversation with this message in it
+-- ARGV[7]    max_messages     count  the most messages that a conversation may have
+-- ARGV[8]    max_bytes        count  the most bytes that they may have together
+-- ARGV[9]    message_id       text
+-- ARGV[10]   message_json     bytes
+-- ARGV[11]   own_timestamp    text   of the client; empty: it has none, and that of the stored
 --                                    message stays, in place of the one in message_json
--- ARGV[11]   allowed          text   tags, separated by spaces, of which the stored message must
+-- ARGV[12]   allowed          text   tags, separated by spaces, of which the stored message must
 --                                    have one; * for any; empty: there need not be one. The tag is
 --                                    the first 16 digits of the SHA-1 of the stored JSON.
 --
@@ -32,15 +33,16 @@ local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local new_revision = ARGV[5]
-local max_messages = ARGV[6]
-local max_bytes = ARGV[7]
-local message_id = ARGV[8]
-local message_json = ARGV[9]
-local own_timestamp = ARGV[10]
-local allowed = ARGV[11]
+local publish_command = ARGV[3]
+local retention_ms = ARGV[4]
+local schema_version = ARGV[5]
+local new_revision = ARGV[6]
+local max_messages = ARGV[7]
+local max_bytes = ARGV[8]
+local message_id = ARGV[9]
+local message_json = ARGV[10]
+local own_timestamp = ARGV[11]
+local allowed = ARGV[12]
 
 --- @include "find_conflict"
 --- @include "find_excess"

@@ -4,22 +4,24 @@
 -- KEYS[2]    messages_key     list   the messages, one JSON object each
 -- KEYS[3]    message_ids_key  hash   message id to position in the list
 -- ARGV[1]    changes_channel  text   where the change is published
--- ARGV[2]    known_revision   text   of the record that the messages were read with
--- ARGV[3]    known_count      count  of the messages that were read
--- ARGV[4]    total_bytes      count  of the bytes that they have together
--- ARGV[5]    new_revision     text   of the repaired conversation
--- ARGV[6..]  ids_in_order     text   of the messages
+-- ARGV[2]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[3]    known_revision   text   of the record that the messages were read with
+-- ARGV[4]    known_count      count  of the messages that were read
+-- ARGV[5]    total_bytes      count  of the bytes that they have together
+-- ARGV[6]    new_revision     text   of the repaired conversation
+-- ARGV[7..]  ids_in_order     text   of the messages
 --
 -- Returns { 'repaired' }; or { 'unchanged' } if something was written since they were read.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
 local changes_channel = ARGV[1]
-local known_revision = ARGV[2]
-local known_count = ARGV[3]
-local total_bytes = ARGV[4]
-local new_revision = ARGV[5]
-local ids_in_order = {} for i = 6, #ARGV do ids_in_order[#ids_in_order + 1] = ARGV[i] end -- too many for unpack
+local publish_command = ARGV[2]
+local known_revision = ARGV[3]
+local known_count = ARGV[4]
+local total_bytes = ARGV[5]
+local new_revision = ARGV[6]
+local ids_in_order = {} for i = 7, #ARGV do ids_in_order[#ids_in_order + 1] = ARGV[i] end -- too many for unpack
 
 --- @include "publish_change"
 

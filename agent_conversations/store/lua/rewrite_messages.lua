@@ -8,13 +8,14 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    known_revision   text   the one that the caller has read
--- ARGV[6]    new_revision     text   of the conversation with these changes
--- ARGV[7]    field_count      count  of the fields to set
--- ARGV[8]    replaced_count   count  of the messages to replace
--- ARGV[9..]  contents         bytes  field, value … to set; position, JSON … to replace; id, JSON …
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[5]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[6]    known_revision   text   the one that the caller has read
+-- ARGV[7]    new_revision     text   of the conversation with these changes
+-- ARGV[8]    field_count      count  of the fields to set
+-- ARGV[9]    replaced_count   count  of the messages to replace
+-- ARGV[10..]  contents         bytes  field, value … to set; position, JSON … to replace; id, JSON …
 --                                    to append, no id of which is stored
 --
 -- Returns { 'rewritten', created_at_ms, last_accessed_at_ms, count }; { 'stale' } if the record has
@@ -25,13 +26,14 @@ local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local known_revision = ARGV[5]
-local new_revision = ARGV[6]
-local field_count = ARGV[7]
-local replaced_count = ARGV[8]
-local contents = {} for i = 9, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
+local publish_command = ARGV[3]
+local retention_ms = ARGV[4]
+local schema_version = ARGV[5]
+local known_revision = ARGV[6]
+local new_revision = ARGV[7]
+local field_count = ARGV[8]
+local replaced_count = ARGV[9]
+local contents = {} for i = 10, #ARGV do contents[#contents + 1] = ARGV[i] end -- too many for unpack
 
 --- @include "find_conflict"
 --- @include "publish_change"

@@ -7,14 +7,15 @@
 --                                    a Cluster, where the index is updated in a second step
 -- ARGV[1]    conversation_id  text   the member of the index
 -- ARGV[2]    changes_channel  text   where the change is published
--- ARGV[3]    retention_ms     ms     kept after the last access; 0 for ever
--- ARGV[4]    schema_version   count  the newest version of records that the caller can read
--- ARGV[5]    bytes_at_once    count  of messages; if they have more, none come along
--- ARGV[6]    allowed          text   revisions, separated by spaces, of which the record must have
+-- ARGV[3]    publish_command  text   SPUBLISH on a Cluster, else PUBLISH
+-- ARGV[4]    retention_ms     ms     kept after the last access; 0 for ever
+-- ARGV[5]    schema_version   count  the newest version of records that the caller can read
+-- ARGV[6]    bytes_at_once    count  of messages; if they have more, none come along
+-- ARGV[7]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
--- ARGV[7]    new_revision     text   of the conversation with these changes
--- ARGV[8]    removed_count    count  of the fields to remove
--- ARGV[9..]  changes          bytes  the names of the fields to remove, then field, value, field,
+-- ARGV[8]    new_revision     text   of the conversation with these changes
+-- ARGV[9]    removed_count    count  of the fields to remove
+-- ARGV[10..]  changes          bytes  the names of the fields to remove, then field, value, field,
 --                                    value … to set
 --
 -- Returns { 'updated', fields, messages, agentId before, userId before }; { 'stale' } if the record
@@ -25,13 +26,14 @@ local message_ids_key = KEYS[3]
 local index_keys = { unpack(KEYS, 4) }
 local conversation_id = ARGV[1]
 local changes_channel = ARGV[2]
-local retention_ms = ARGV[3]
-local schema_version = ARGV[4]
-local bytes_at_once = ARGV[5]
-local allowed = ARGV[6]
-local new_revision = ARGV[7]
-local removed_count = ARGV[8]
-local changes = { unpack(ARGV, 9) }
+local publish_command = ARGV[3]
+local retention_ms = ARGV[4]
+local schema_version = ARGV[5]
+local bytes_at_once = ARGV[6]
+local allowed = ARGV[7]
+local new_revision = ARGV[8]
+local removed_count = ARGV[9]
+local changes = { unpack(ARGV, 10) }
 
 --- @include "find_conflict"
 --- @include "is_among"

@@ -147,12 +147,12 @@ def move_slots(
     result = Result("Slots move under writers (cluster)", caused_by)
     slots = [key_slot(keys.conversation_key(one).encode()) for one in _CONVERSATIONS]
     slots.append(key_slot(keys.INDEX_KEYS[0].encode()))
-    move = _move_at_once if at_once else _move_by_keys
+    move = move_at_once if at_once else move_by_keys
     with deployment_rig("cluster") as rig:
         with _written(rig.api, result, writers):
             for _ in range(repeats):
                 for slot in slots:
-                    source = _owner(rig.servers.servers, slot)
+                    source = owner_of(rig.servers.servers, slot)
                     target = random.choice(
                         [one for one in rig.servers.primaries() if one is not source]
                     )
@@ -166,7 +166,7 @@ def move_slots(
     return result
 
 
-def _owner(servers: Sequence[Server], slot: int) -> Server:
+def owner_of(servers: Sequence[Server], slot: int) -> Server:
     port = _port_of(servers[0], slot)
     return next(one for one in servers if one.port == port)
 
@@ -178,7 +178,7 @@ def _port_of(asked: Server, slot: int) -> int:
     return int(found)
 
 
-def _move_by_keys(slot: int, source: Server, target: Server) -> None:
+def move_by_keys(slot: int, source: Server, target: Server) -> None:
     ids = [one.client.execute_command("CLUSTER MYID") for one in (source, target)]
     target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
     source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
@@ -191,7 +191,7 @@ def _move_by_keys(slot: int, source: Server, target: Server) -> None:
     wait_until(lambda: _port_of(source, slot) == target.port)
 
 
-def _move_at_once(slot: int, source: Server, target: Server) -> None:
+def move_at_once(slot: int, source: Server, target: Server) -> None:
     name = target.client.execute_command("CLUSTER MYID")
     source.client.execute_command("CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name)
     wait_until(lambda: _port_of(source, slot) == target.port)
