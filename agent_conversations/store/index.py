@@ -15,10 +15,10 @@ agent or user that the record does not have) and an *invalid member* (that canno
 removed.
 """
 
-import heapq
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -163,14 +163,15 @@ class ConversationIndex:
         while True:
             at_once = max(limit, min(offset + limit, AT_ONCE))
             found = self._first(selection, after, skipped_by_shard, at_once)
-            entries, following = found.entries, found.following
-            if len(entries) < offset + limit and offset < len(entries) + following > len(entries):
+            entries, available = found.entries, len(found.entries) + found.following
+            if len(entries) < min(offset + limit, available) and offset < available:
+                # The page is not whole yet: go on behind what is skipped of it.
                 read = min(offset, len(entries))
                 offset -= read
                 after = _entry(*entries[read - 1])
                 continue
             page = entries[offset : offset + limit]
-            is_last = not page or len(entries) + following == offset + len(page)
+            is_last = not page or available == offset + len(page)
             return IndexPage(
                 [member.decode() for _, member in page],
                 found.total,
@@ -333,7 +334,7 @@ class _Merged(NamedTuple):
 def _merge(replies: Sequence[Any], *, is_descending: bool) -> _Merged:
     """Return the replies of ``list_page.lua`` as one."""
     found = [[*zip(map(float, flat[1::2]), flat[::2], strict=True)] for _, _, _, flat in replies]
-    entries = [*heapq.merge(*found, reverse=is_descending)]
+    entries = sorted(chain.from_iterable(found), reverse=is_descending)
     total, before, following = (sum(reply[number] for reply in replies) for number in range(3))
     ends = [one[-1] for one, reply in zip(found, replies, strict=True) if reply[2]]
     if ends:

@@ -110,6 +110,12 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         Run("slots moved at once", partial(move_slots, at_once=True), 5),
         Run("one server to a cluster", become_a_cluster, 3),
         Run("reindex on a cluster", partial(reindex_under_writers, index_in_same_step=False), 10),
+        Run("reindex to shards", partial(reindex_under_writers, shards=8), 10),
+        Run(
+            "the same on a cluster",
+            partial(reindex_under_writers, index_in_same_step=False, shards=8),
+            10,
+        ),
     ]
 
 

@@ -20,10 +20,13 @@ def test_index_heals_after_a_process_ends_between_steps() -> None:
 
 
 @pytest.mark.parametrize("index_in_same_step", [True, False], ids=["one server", "cluster"])
-def test_reindex_repairs_the_index_while_others_write(*, index_in_same_step: bool) -> None:
-    # The index is lost and has orphaned entries; clients create, append and delete while it is
-    # rebuilt.
-    result = reindex_under_writers(index_in_same_step=index_in_same_step)
+@pytest.mark.parametrize("shards", [1, 8])
+def test_reindex_repairs_the_index_while_others_write(
+    *, index_in_same_step: bool, shards: int
+) -> None:
+    # The index is lost, or was in one part, and has orphaned entries; clients create, append and
+    # delete while it is rebuilt.
+    result = reindex_under_writers(index_in_same_step=index_in_same_step, shards=shards)
 
     # It contains exactly what the records say.
     assert result.faults == []

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 from redis import Redis
 
@@ -56,10 +57,12 @@ def _records(redis: "Redis") -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def _index(redis: "Redis") -> dict[str, tuple[int, ...]]:
+def _index(redis: "Redis", shards: int) -> dict[str, tuple[int, ...]]:
     """Return what the index says; a name that lacks one of its three scores has fewer of them."""
     found: dict[str, tuple[int, ...]] = {}
-    for key in keys.INDEX_KEYS:
+    for key in chain.from_iterable(
+        keys.index_keys(None, None, tag) for tag in keys.index_tags(shards)
+    ):
         for member, score in redis.zscan_iter(key, count=1000):
             name = member.decode()
             found[name] = (*found.get(name, ()), int(score))
@@ -188,9 +191,15 @@ class _Scene:
         result.found += int(len(records) == expected)
 
 
-def _compare(redis: "Redis", repository: ConversationRepository, result: Result, when: str) -> None:
+def _compare(
+    redis: "Redis",
+    repository: ConversationRepository,
+    result: Result,
+    when: str,
+    shards: int = 1,
+) -> None:
     page = repository.list(limit=10_000)
-    records, index = _records(redis), _index(redis)
+    records, index = _records(redis), _index(redis, shards)
     listed = {one.conversation_id for one in page.conversations}
     if index != records or listed != set(records) or page.total != len(records):
         wrong = {one for one in index.keys() | records if index.get(one) != records.get(one)}
@@ -207,24 +216,34 @@ def reindex_under_writers(
     conversations: int = 200,
     writers: int = 4,
     index_in_same_step: bool = True,
+    shards: int = 1,
     advance: Advance = ignore,
 ) -> Result:
     """The index is lost and gets orphaned entries, then it is rebuilt while others write.
+
+    With ``shards``, it was in one part, and those who write have just been started with so many.
 
     Where the index is written in the same step, it is right at once. On a cluster a score may lag
     behind a message that was appended meanwhile, until the conversation is touched or indexed
     again.
     """
     where = "one server" if index_in_same_step else "as on a cluster"
-    result = Result(f"The list is lost and rebuilt under writers ({where})", "its keys are deleted")
+    fault, cause = ("is lost and rebuilt", "its keys are deleted")
+    if shards > 1:
+        fault, cause = (f"moves to {shards} shards", "`INDEX_SHARDS`, `reindex`")
+    result = Result(f"The list {fault} under writers ({where})", cause)
     result.promised_seconds = None
     with redis_server() as server, _store(server) as store, server.client() as redis:
-        repository = ConversationRepository(store, index_in_same_step=index_in_same_step)
+        repository = ConversationRepository(
+            store, index_in_same_step=index_in_same_step, index_shards=shards
+        )
+        before = ConversationRepository(store, index_in_same_step=index_in_same_step)
         for number in range(repeats):
             redis.flushall()
             for position in range(conversations):
-                repository.create(NewConversation(conversation_id=f"old-{position}"))
-            redis.delete(*keys.INDEX_KEYS)
+                before.create(NewConversation(conversation_id=f"old-{position}"))
+            if shards == 1:
+                redis.delete(*keys.INDEX_KEYS)
             for position in range(50):
                 for key in keys.INDEX_KEYS:
                     redis.zadd(key, {f"orphan-{position}": position})
@@ -233,8 +252,10 @@ def reindex_under_writers(
             if not index_in_same_step:
                 reindex(repository, lambda _: None)
             result.repeats += 1
-            _compare(redis, repository, result, f"rebuilt {number}")
-            records, index = _records(redis), _index(redis)
+            _compare(redis, repository, result, f"rebuilt {number}", shards)
+            if shards > 1 and redis.exists(*keys.INDEX_KEYS):
+                result.problems.append("the list in one part is still there")
+            records, index = _records(redis), _index(redis, shards)
             result.lost += len(set(records) - set(index))
             result.doubled += len(set(index) - set(records))
             result.found += len(set(records) & set(index))
