@@ -11,7 +11,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --req
 
 .DEFAULT_GOAL := help
 .PHONY: help run test faults bench bench-check check format openapi architecture reference \
-	docs types play lock clean
+	docs types play lock release clean
 
 help:  ## list the targets
 	@awk 'BEGIN { FS = ":.*  ## " } /^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' \
@@ -73,9 +73,12 @@ play: $(VENV)/dev.stamp  ## play a call in the browser, beside make run (needs N
 	$(BIN)/python -m tests.played_call $(ARGS)
 
 lock: $(VENV)/dev.stamp  ## pin the requirements anew (needs uv)
-	cd requirements && for file in base dev docs; do \
+	cd requirements && for file in base dev docs release; do \
 		uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-header --upgrade $$file.in --output-file $$file.txt || exit 1; done
+
+release: $(VENV)/dev.stamp $(VENV)/release.stamp  ## go through the checklist of a release, and fill dist
+	$(BIN)/python -m tests.release
 
 clean:  ## remove the virtual environment and caches; .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -95,10 +98,10 @@ $(VENV)/dev.stamp: requirements/dev.txt | $(BIN)/python
 	@$(INSTALL) -r $<
 	@touch $@ $(VENV)/run.stamp
 
-# In an environment of its own: it shares packages with the service, not their versions.
-$(VENV)/docs.stamp: requirements/docs.txt | $(BIN)/python
-	@echo 'Installing $< into $(VENV)/docs, once …'
-	@$(BIN)/python -m venv $(VENV)/docs
-	@$(VENV)/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+# In environments of their own: they share packages with the service, not their versions.
+$(VENV)/docs.stamp $(VENV)/release.stamp: $(VENV)/%.stamp: requirements/%.txt | $(BIN)/python
+	@echo 'Installing $< into $(VENV)/$*, once …'
+	@$(BIN)/python -m venv $(VENV)/$*
+	@$(VENV)/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	--only-binary :all: -r $<
 	@touch $@

@@ -18,7 +18,7 @@ from config.command_line import OURS
 from config.environment import PROJECT_DIR, Environment
 
 DOCS = PROJECT_DIR / "docs"
-_START, _END = "<!-- written by make reference -->\n", "<!-- end -->\n"
+_START, _END = "<!-- written -->\n", "<!-- end -->\n"
 _HELP = "  -h, --help            show this help message and exit\n"
 _DJANGOS = "  --version "
 """Where the options begin that Django gives every command: after the command's own."""

@@ -16,6 +16,8 @@ DOCS = PROJECT_DIR / "docs"
 CONTRIBUTING = (PROJECT_DIR / "CONTRIBUTING.md").read_text()
 API = (DOCS / "api.md").read_text()
 ERRORS = (DOCS / "errors.md").read_text()
+LICENCES = (DOCS / "licences.md").read_text()
+REQUIREMENTS = (PROJECT_DIR / "requirements" / "base.txt").read_text()
 NAVIGATION = (PROJECT_DIR / "mkdocs.yml").read_text()
 PAGES = [*PROJECT_DIR.glob("*.md"), *DOCS.rglob("*.md")]
 LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
@@ -85,6 +87,15 @@ def test_reference_pages_are_fresh() -> None:
 
     assert ["`PORT`" in page or "`serve`" in page for _, page in pages] == [True, True]
     assert [path for path, page in pages if path.read_text() != page] == [], "run make reference"
+
+
+def test_licences_are_of_the_packages_that_are_pinned() -> None:
+    pinned = set(re.findall(r"^([\w.-]+)==([^ ;]+)", REQUIREMENTS, re.MULTILINE))
+    rows = re.findall(r"^\| ([\w.-]+) \| (\d\S*) \| (.+) \|$", LICENCES, re.MULTILINE)
+
+    named = {(name.lower().replace("_", "-"), version) for name, version, _ in rows}
+    assert len(named) > 30
+    assert named <= pinned, "run make release"
 
 
 def test_every_page_is_in_the_navigation() -> None:
