@@ -63,6 +63,15 @@ class TokenRequiredError(AccessError):
         super().__init__("Send a valid token: Authorization: Bearer <token>.")
 
 
+class PermissionDeniedError(AccessError):
+    """The token is valid, and is not for this."""
+
+
+class ScopeMissingError(PermissionDeniedError):
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs a token with the scope {scope}.")
+
+
 class InvalidSignatureError(AccessError):
     """A webhook that none of the secrets has signed, or not at this time."""
 

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent_conversations.access import EntryError, Tokens, parse_entry
 from agent_conversations.store.repository import DEFAULT_MAX_BYTES, DEFAULT_MAX_MESSAGES
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
@@ -69,8 +70,12 @@ def _entries(text: str) -> list[str]:
     return [entry for item in text.split(",") if (entry := item.strip())]
 
 
-def _token(entry: str) -> str:
-    return entry.rpartition(":")[2].strip()
+def _usable_entry(entry: str) -> str:
+    try:
+        parse_entry(entry, "")
+    except EntryError as error:
+        raise PydanticCustomError(error.check_id, error.must, {"hint": error.hint}) from None
+    return entry
 
 
 def _default_workers() -> int:
@@ -140,16 +145,6 @@ HeaderName = Annotated[
         "E012",
         "be the name of a header",
         "Write it like x-request-id.",
-    ),
-]
-NamedToken = Annotated[
-    str,
-    _must(_token, "E007", "have a token", "Write name:token, or the token alone."),
-    _must(
-        lambda entry: re.fullmatch("[!-~]+", _token(entry)),
-        "E008",
-        "have a token that a header can carry",
-        "Use ASCII letters, digits and signs, without spaces.",
     ),
 ]
 _LEVELS = ", ".join(LOG_LEVELS)
@@ -273,11 +268,14 @@ class Environment(BaseSettings):
         description="request headers that your frontend may send, beyond those of this API and of "
         "Sentry and OpenTelemetry",
     )
-    api_tokens: Annotated[list[NamedToken], BeforeValidator(_entries)] = Field(
+    api_tokens: Annotated[
+        list[Annotated[str, AfterValidator(_usable_entry)]], BeforeValidator(_entries)
+    ] = Field(
         default=[],
         repr=False,
-        description="`name:token,…`; a request needs `Authorization: Bearer <token>`, or the token "
-        "as the password of a browser's login; unset: open",
+        description="`name:token,…`, with scopes `name:token:read+write,…`; a request needs "
+        "`Authorization: Bearer <token>`, or the token as the password of a browser's login; "
+        "unset: open",
     )
     elevenlabs_webhook_secrets: Annotated[list[str], BeforeValidator(_entries)] = Field(
         default=[],
@@ -339,12 +337,14 @@ class Environment(BaseSettings):
         """``live_port``, or the one beside ``port``."""
         return self.live_port or self.port + (1 if self.port < 65_535 else -1)
 
-    def token_holders(self) -> dict[str, str]:
-        """Return each token with its name; one without a name has that of its position."""
-        return {
-            _token(entry): entry.rpartition(":")[0] or f"token-{position}"
-            for position, entry in enumerate(self.api_tokens, start=1)
-        }
+    def tokens(self) -> Tokens:
+        """Return ``api_tokens``; one without a name has that of its position."""
+        return Tokens(
+            dict(
+                parse_entry(entry, f"token-{position}")
+                for position, entry in enumerate(self.api_tokens, start=1)
+            )
+        )
 
 
 class InvalidEnvironmentError(ImproperlyConfigured):

@@ -24,7 +24,7 @@ ELEVENLABS_AGENT_ENABLED = ENVIRONMENT.elevenlabs_agent_enabled
 PORT = ENVIRONMENT.port
 LIVE_PORT = ENVIRONMENT.port_of_live
 LIVE_URL = ENVIRONMENT.live_url
-API_TOKENS = ENVIRONMENT.token_holders()
+API_TOKENS = ENVIRONMENT.tokens()
 ELEVENLABS_WEBHOOK_SECRETS = ENVIRONMENT.elevenlabs_webhook_secrets
 REFUSED_WEBHOOKS_DIR = ENVIRONMENT.data_dir / "refused_webhooks"
 METRICS_DIR = ENVIRONMENT.data_dir / "metrics"
@@ -135,7 +135,7 @@ REST_FRAMEWORK = {
     # The flag first: a feature that is off is a 503 for everyone.
     "DEFAULT_PERMISSION_CLASSES": [
         "agent_conversations.api.permissions.FeatureEnabled",
-        "agent_conversations.api.authentication.HasToken",
+        "agent_conversations.api.authentication.HasScope",
     ],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "agent_conversations.api.authentication.TokenAuthentication"

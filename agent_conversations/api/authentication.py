@@ -1,26 +1,23 @@
-"""Who may use the API: anyone who knows one of ``API_TOKENS``, or anyone where there are none."""
+"""Who may use the API: a client with one of ``API_TOKENS``, or anyone where there are none."""
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import APIException, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from agent_conversations.access import token_name
+from agent_conversations.access import Client, Scope
 from agent_conversations.api.origins import is_of_another_site
+from agent_conversations.errors import ScopeMissingError
 
 
-@dataclass(frozen=True)
-class Client:
-    """Who sent a request: a token's name."""
-
-    name: str
+class _DeniedError(ScopeMissingError, APIException):
+    """The browsable API takes an ``APIException`` of a permission for "no form of this here"."""
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -33,8 +30,8 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Client, str] | None:
         token = _sent_token(request)
-        name = token_name(token, settings.API_TOKENS)
-        return None if name is None else (Client(name), token)
+        client = settings.API_TOKENS.find(token)
+        return None if client is None else (client, token)
 
     def authenticate_header(self, request: Request) -> str:
         """Return the ``WWW-Authenticate`` that lets this client log in."""
@@ -43,17 +40,35 @@ class TokenAuthentication(BaseAuthentication):
         return 'Bearer realm="elevenlabs-agent"'
 
 
-class HasToken(BasePermission):
+class HasScope(BasePermission):
     """Lets everyone through where no tokens are configured.
+
+    A view has the ``scope`` that it needs; in a viewset, each action has its own (``@operation``).
+    One without is a fault, also where a token may do everything.
 
     Raises:
         NotAuthenticated: tokens are configured, and the request has none of them.
+        PermissionDeniedError: it has one without the scope.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if settings.API_TOKENS and not isinstance(request.user, Client):
+        if not settings.API_TOKENS:
+            return True
+        client = request.user
+        if not isinstance(client, Client):
             raise NotAuthenticated
+        if getattr(view, "action", None) == "":
+            return True  # no action has the method: it is refused with those that there are
+        scope = _needed_scope(view)
+        if scope not in client.scopes:
+            raise _DeniedError(scope)
         return True
+
+
+def _needed_scope(view: Any) -> Scope:
+    action = getattr(view, "action", None)
+    scope: Scope = (getattr(view, action) if action else view).scope
+    return scope
 
 
 def _sent_token(request: Request) -> str:
@@ -74,6 +89,9 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     target_class = TokenAuthentication
     name = "token"
+
+    def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
+        return {self.name: [_needed_scope(auto_schema.view)]}
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from agent_conversations import API_PREFIX, services
-from agent_conversations.access import token_name
+from agent_conversations.access import Client, Scope
 from agent_conversations.envelope import (
     INTERNAL,
     RETRY_AFTER_SECONDS,
@@ -32,6 +32,7 @@ from agent_conversations.envelope import (
 from agent_conversations.errors import (
     FeatureDisabledError,
     OriginNotAllowedError,
+    ScopeMissingError,
     TokenRequiredError,
     UnknownPathError,
     UpgradeRequiredError,
@@ -167,9 +168,13 @@ class LiveServer:
                 return await self._report_readiness(connection)
             if path != PATH:
                 raise UnknownPathError
-            _check_access(request)
+            client = _check_access(request)
             _check_upgrade(request)
             connection.query = _parse_query(query)
+            _check_scope(client, "read")
+            if connection.query.session_id is not None:
+                # It takes pushes, as the session that it could register does.
+                _check_scope(client, "write")
         except Exception as error:  # each has its row in the table of errors
             return _refuse(connection, error)
         if connection.query.after is not None and connection.query.revision is not None:
@@ -213,15 +218,22 @@ def _served(request: Request, path: str) -> ServedRequest:
 # --- Who may watch --------------------------------------------------------------------------------
 
 
-def _check_access(request: Request) -> None:
+def _check_access(request: Request) -> Client | None:
+    """Return who wants to watch; ``None`` where nobody needs a token."""
     if not settings.ELEVENLABS_AGENT_ENABLED:
         raise FeatureDisabledError
-    tokens = settings.API_TOKENS
-    if tokens and not any(token_name(sent, tokens) for sent in _sent_tokens(request)):
+    client = next(filter(None, map(settings.API_TOKENS.find, _sent_tokens(request))), None)
+    if settings.API_TOKENS and client is None:
         raise TokenRequiredError
     host = HttpRequest()
     host.META["HTTP_HOST"] = request.headers.get("Host", "")
     _check_origin(request.headers.get_all("Origin"), host.get_host())
+    return client
+
+
+def _check_scope(client: Client | None, scope: Scope) -> None:
+    if client and scope not in client.scopes:
+        raise ScopeMissingError(scope)
 
 
 def _sent_tokens(request: Request) -> Iterator[str]:

@@ -6,18 +6,19 @@ import time
 import pytest
 import time_machine
 
-from agent_conversations.access import TICKET_SECONDS, ticket_of, token_name
+from agent_conversations.access import TICKET_SECONDS, Client, Tokens, ticket_of
 
-TOKENS = {"a-long-enough-token": "frontend", "another-long-token": "callbacks"}
-FIRST, SECOND = TOKENS
+FIRST, SECOND = "a-long-enough-token", "another-long-token"
+FRONTEND, CALLBACKS = Client("frontend"), Client("callbacks")
+TOKENS = Tokens({FIRST: FRONTEND, SECOND: CALLBACKS})
 
 
 def test_ticket_is_of_its_token_alone() -> None:
     ticket = ticket_of(SECOND)
 
-    assert token_name(ticket, TOKENS) == "callbacks"
-    assert token_name(ticket, {FIRST: "frontend"}) is None  # the other one was taken away
-    assert token_name(ticket, {}) is None
+    assert TOKENS.find(ticket) is CALLBACKS
+    assert Tokens({FIRST: FRONTEND}).find(ticket) is None  # the other one was taken away
+    assert Tokens({}).find(ticket) is None
     assert SECOND not in ticket
 
 
@@ -25,9 +26,9 @@ def test_ticket_ends() -> None:
     ticket = ticket_of(FIRST)
 
     with time_machine.travel(time.time() + TICKET_SECONDS - 60, tick=False):
-        assert token_name(ticket, TOKENS) == "frontend"
+        assert TOKENS.find(ticket) is FRONTEND
     with time_machine.travel(time.time() + TICKET_SECONDS + 60, tick=False):
-        assert token_name(ticket, TOKENS) is None
+        assert TOKENS.find(ticket) is None
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -35,18 +36,18 @@ def test_changed_ticket_is_none(place: int) -> None:
     parts = ticket_of(FIRST).split(".")
     parts[place] = parts[place][:-1] + ("A" if parts[place][-1] != "A" else "B")
 
-    assert token_name(".".join(parts), TOKENS) is None
+    assert TOKENS.find(".".join(parts)) is None
 
 
 @pytest.mark.parametrize(
     "sent", ["", ".", "page", "page.", "page..", "ü", "\x00.a.b", "x" * 10_000]
 )
 def test_nonsense_is_no_ticket(sent: str) -> None:
-    assert token_name(sent, TOKENS) is None
+    assert TOKENS.find(sent) is None
 
 
 def test_ticket_of_a_ticket_is_none() -> None:
-    assert token_name(ticket_of(ticket_of(FIRST)), TOKENS) is None
+    assert TOKENS.find(ticket_of(ticket_of(FIRST))) is None
 
 
 def test_ticket_may_stand_in_the_name_of_a_subprotocol() -> None:

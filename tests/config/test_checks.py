@@ -2,20 +2,22 @@ import pytest
 from django.core.checks import run_checks
 from pytest_django.fixtures import Settings
 
+from agent_conversations.access import Client, Tokens
+
 
 @pytest.mark.parametrize(
     ("tokens", "deploy", "expected"),
     [
-        ({"short": "alice"}, False, ["elevenlabs_agent.W003"]),
-        ({"a-long-enough-token": "alice"}, True, []),
+        ({"short": Client("alice")}, False, ["elevenlabs_agent.W003"]),
+        ({"a-long-enough-token": Client("alice")}, True, []),
         ({}, True, ["elevenlabs_agent.W004"]),
         ({}, False, []),
     ],
 )
 def test_risky_tokens_are_a_warning_with_a_hint(
-    settings: Settings, tokens: dict[str, str], deploy: bool, expected: list[str]
+    settings: Settings, tokens: dict[str, Client], deploy: bool, expected: list[str]
 ) -> None:
-    settings.API_TOKENS = tokens
+    settings.API_TOKENS = Tokens(tokens)
 
     found = [
         message

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agent_conversations.access import SCOPES, Client
 from config.environment import (
     Environment,
     InvalidEnvironmentError,
@@ -103,6 +104,8 @@ def test_problem_names_variable_value_and_what_it_may_be(
     [
         ("API_TOKENS", "alice:MARK\u00e9"),
         ("API_TOKENS", "MARK MARK"),
+        ("API_TOKENS", "alice:MARK:raed"),
+        ("API_TOKENS", "alice:bob:MARK"),
         ("SESSION_ENCRYPTION_KEYS", "MARK"),
         ("REDIS_URL", "redis://me:MARK@host/abc"),
         ("REDIS_URL", "redis://MARK@host:99999"),
@@ -200,6 +203,10 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         ({"API_TOKENS": "alice:"}, "elevenlabs_agent.E007"),
         ({"API_TOKENS": "bob:t\u00f6ken-that-is-long-enough"}, "elevenlabs_agent.E008"),
         ({"API_TOKENS": "bob:token that is long enough"}, "elevenlabs_agent.E008"),
+        ({"API_TOKENS": "bob:a-long-enough-token:raed"}, "elevenlabs_agent.E015"),
+        ({"API_TOKENS": "bob:a-long-enough-token:"}, "elevenlabs_agent.E015"),
+        ({"API_TOKENS": "bob:a-long-enough-token:read+"}, "elevenlabs_agent.E015"),
+        ({"API_TOKENS": "x:y:a-long-enough-token"}, "elevenlabs_agent.E015"),
         ({"ELEVENLABS_AGENT_ENABLED": "true!"}, "elevenlabs_agent.E009"),
         ({"ALLOW_ANONYMOUS": "maybe"}, "elevenlabs_agent.E009"),
         ({"LOG_LEVEL": "LOUD"}, "elevenlabs_agent.E010"),
@@ -263,9 +270,20 @@ def test_variable_in_lower_case_is_another_one(read: Read) -> None:
 
 
 def test_tokens_are_read_with_and_without_names(read: Read) -> None:
-    tokens = read(API_TOKENS="frontend:aaa, bbb ,,x:y:ccc").token_holders()
+    tokens = read(API_TOKENS="frontend:aaa, bbb ,,:ccc").tokens()
 
-    assert tokens == {"aaa": "frontend", "bbb": "token-2", "ccc": "x:y"}
+    assert tokens.find("aaa") == Client("frontend")
+    assert tokens.find("bbb") == Client("token-2")
+    assert tokens.find("ccc") == Client("token-3")
+
+
+def test_token_has_the_scopes_of_its_entry(read: Read) -> None:
+    tokens = read(API_TOKENS="app:aaa:read+write, jobs : bbb : push ,all:ccc").tokens()
+
+    assert tokens.find("aaa") == Client("app", frozenset({"read", "write"}))
+    assert tokens.find("bbb") == Client("jobs", frozenset({"push"}))
+    assert tokens.find("ccc") == Client("all", SCOPES)
+    assert {"read", "write", "push", "erase", "metrics"} == SCOPES
 
 
 def test_list_without_entries_is_the_default(read: Read) -> None:

@@ -246,7 +246,7 @@ def test_access_check_accepts_these_settings(
     for name, value in {"HOST": ANY_ADDRESS, **variables}.items():
         monkeypatch.setenv(name, value)
     environment = read_environment()
-    settings.API_TOKENS = environment.token_holders()
+    settings.API_TOKENS = environment.tokens()
     settings.ELEVENLABS_AGENT_ENABLED = variables.get("ELEVENLABS_AGENT_ENABLED") != "false"
 
     check_access(environment)

@@ -135,6 +135,7 @@ export interface Error {
     | "not_authenticated"
     | "not_found"
     | "origin_not_allowed"
+    | "permission_denied"
     | "precondition_failed"
     | "push_conflict"
     | "push_not_found"

@@ -15,6 +15,7 @@ from agent_conversations.envelope import error_response
 from agent_conversations.errors import (
     FeatureDisabledError,
     OriginNotAllowedError,
+    ScopeMissingError,
     TokenRequiredError,
     UpgradeRequiredError,
 )
@@ -29,6 +30,7 @@ Json = dict[str, Any]
 _REFUSALS = (
     InvalidRequestError(""),
     TokenRequiredError(),
+    ScopeMissingError("read"),
     OriginNotAllowedError(),
     UpgradeRequiredError(),
     FeatureDisabledError(),
@@ -115,8 +117,9 @@ def document() -> Json:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "One of the server's `API_TOKENS`, where it has any; from a "
-                    "browser as the subprotocol `bearer.<token>`.",
+                    "description": "One of the server's `API_TOKENS`, where it has any, with the "
+                    "scope `read`, and `write` for a tab that names its session; from a browser as "
+                    "the subprotocol `bearer.<token>`.",
                 }
             },
         },

@@ -9,6 +9,8 @@ from agent_conversations.errors import (
     ConversationExistsError,
     ConversationFullError,
     ConversationNotFoundError,
+    PermissionDeniedError,
+    ScopeMissingError,
 )
 from agent_conversations.store.repository import DEFAULT_MAX_MESSAGES
 from sessions_store.errors import CorruptRecordError, InvalidRequestError, StoreUnavailableError
@@ -97,6 +99,7 @@ FRAMES: dict[str, dict[str, Any]] = {
 _ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {
     StoreUnavailableError: ("TimeoutError",),
     CorruptRecordError: ("conversation", EXAMPLE_ID),
+    PermissionDeniedError: (str(ScopeMissingError("read")),),
     ConversationExistsError: (EXAMPLE_ID,),
     ConversationFullError: ("messages", DEFAULT_MAX_MESSAGES),
     UnsupportedMediaType: ("text/plain",),

@@ -13,12 +13,17 @@ from drf_spectacular.utils import (
 )
 from rest_framework import exceptions
 
+from agent_conversations.access import Scope
 from agent_conversations.api.exceptions import RequestTooLargeError
 from agent_conversations.api.openapi.components import Json, query_parameters
 from agent_conversations.api.openapi.examples import example_error
 from agent_conversations.api.openapi.forms import Form
 from agent_conversations.envelope import ERROR_RESPONSES, Error, envelope
-from agent_conversations.errors import FeatureDisabledError, OriginNotAllowedError
+from agent_conversations.errors import (
+    FeatureDisabledError,
+    OriginNotAllowedError,
+    PermissionDeniedError,
+)
 from sessions_store.errors import InvalidRequestError, StoreUnavailableError
 from sessions_store.wire.fields import CONVERSATION_ID_RULE
 from sessions_store.wire.model import WireModel
@@ -36,7 +41,7 @@ _ALWAYS: ErrorTypes = (
     StoreUnavailableError,
     Exception,
 )
-_WITH_TOKEN: ErrorTypes = (exceptions.NotAuthenticated,)
+_WITH_TOKEN: ErrorTypes = (exceptions.NotAuthenticated, PermissionDeniedError)
 _OF_WRITES: ErrorTypes = (OriginNotAllowedError,)
 _WITH_BODY: ErrorTypes = (RequestTooLargeError, exceptions.UnsupportedMediaType)
 
@@ -45,6 +50,7 @@ def operation(
     operation_id: str,
     *,
     tag: str,
+    scope: Scope | None,
     summary: str,
     responses: Mapping[int, Body],
     example: Json | None = None,
@@ -55,12 +61,12 @@ def operation(
     errors: ErrorTypes = (),
     invalid: tuple[str, str] = ("conversationId", CONVERSATION_ID_RULE),
     irreversible: str = "",
-    takes_token: bool = True,
 ) -> Callable[[Action], Action]:
     """Declare an action's place in the schema, the documentation and the browsable API.
 
     Args:
         operation_id: the contract's name of the operation.
+        scope: what a token must have for it; ``None`` where ``API_TOKENS`` do not apply.
         responses: the type of the body (``None`` for none) by the status of success.
         example: a body of such a response.
         request: the type that the action parses the body into.
@@ -70,7 +76,6 @@ def operation(
         errors: what this action raises beyond what every action may.
         invalid: a field and a sentence, for the example of a 400.
         irreversible: a sentence on what cannot be undone after this operation.
-        takes_token: whether ``API_TOKENS`` apply.
     """
     examples = dict(request_examples or {})
     succeeded = {
@@ -79,7 +84,7 @@ def operation(
     }
     all_errors = (
         *_ALWAYS,
-        *(_WITH_TOKEN if takes_token else ()),
+        *(_WITH_TOKEN if scope else ()),
         *(_OF_WRITES if request or irreversible else ()),
         *(_WITH_BODY if request else ()),
         *errors,
@@ -92,6 +97,7 @@ def operation(
     def declare(action: Action) -> Action:
         example = next(iter(examples.values()), {})
         action.form = Form(example, fields, irreversible)  # type: ignore[attr-defined]  # read by form_of
+        action.scope = scope  # type: ignore[attr-defined]  # read by HasScope
         return extend_schema(
             operation_id=operation_id,
             tags=[tag],

@@ -46,6 +46,7 @@ class AgentConversationViewSet(ApiViewSet):
     @operation(
         "listAgentConversations",
         tag="conversations",
+        scope="read",
         summary="List conversations, a page at a time",
         responses={200: AgentConversationList},
         example={
@@ -81,6 +82,7 @@ class AgentConversationViewSet(ApiViewSet):
     @operation(
         "createAgentConversation",
         tag="conversations",
+        scope="write",
         summary="Create a conversation",
         responses={201: AgentConversationCreated, 200: AgentConversationCreated},
         example={
@@ -123,6 +125,7 @@ class AgentConversationViewSet(ApiViewSet):
     @operation(
         "getAgentConversation",
         tag="conversations",
+        scope="read",
         summary="Read a conversation with all its messages",
         responses={200: AgentConversation},
         example=CONVERSATION,
@@ -138,6 +141,7 @@ class AgentConversationViewSet(ApiViewSet):
     @operation(
         "updateAgentConversation",
         tag="conversations",
+        scope="write",
         summary="Replace or remove a conversation's agent id, user id or metadata",
         responses={200: AgentConversation},
         example=CONVERSATION,
@@ -159,6 +163,7 @@ class AgentConversationViewSet(ApiViewSet):
     @operation(
         "deleteAgentConversation",
         tag="conversations",
+        scope="erase",
         summary="Delete a conversation and all its messages",
         responses={204: None},
         headers=[IF_MATCH],

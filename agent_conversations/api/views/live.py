@@ -29,6 +29,7 @@ class LiveViewSet(ApiViewSet):
     @operation(
         "followAgentConversation",
         tag="conversations",
+        scope="read",
         summary="Follow a conversation: a WebSocket, which another process serves",
         responses={101: _FRAME},
         example={"type": _EXAMPLE, **examples.FRAMES[_EXAMPLE]},

@@ -51,6 +51,7 @@ class AgentMessageViewSet(ApiViewSet):
     @operation(
         "addAgentMessage",
         tag="conversations",
+        scope="write",
         summary="Append a message",
         responses={201: AgentMessageAdded, 200: AgentMessageAdded},
         example={
@@ -97,6 +98,7 @@ class AgentMessageViewSet(ApiViewSet):
     @operation(
         "addAgentMessages",
         tag="conversations",
+        scope="write",
         summary="Append several messages: all of them or none",
         responses={201: AgentMessagesAdded, 200: AgentMessagesAdded},
         example={
@@ -141,6 +143,7 @@ class AgentMessageViewSet(ApiViewSet):
     @operation(
         "listAgentMessages",
         tag="conversations",
+        scope="read",
         summary="Read some of a conversation's messages",
         responses={200: AgentMessagePage},
         example={
@@ -164,6 +167,7 @@ class AgentMessageViewSet(ApiViewSet):
     @operation(
         "getAgentMessage",
         tag="conversations",
+        scope="read",
         summary="Read a message",
         responses={200: AgentMessage},
         example=ASSISTANT_MESSAGE,
@@ -179,6 +183,7 @@ class AgentMessageViewSet(ApiViewSet):
     @operation(
         "putAgentMessage",
         tag="conversations",
+        scope="write",
         summary="Replace a message in its place, or append it",
         responses={200: AgentMessage, 201: AgentMessage},
         example=ASSISTANT_MESSAGE,

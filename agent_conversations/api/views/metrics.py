@@ -14,7 +14,8 @@ from prometheus_client.metrics_core import (
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from agent_conversations.api.authentication import HasToken
+from agent_conversations.access import Scope
+from agent_conversations.api.authentication import HasScope
 from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.metrics import CONTENT_TYPE
 from agent_conversations.services import metrics, readiness, store
@@ -26,7 +27,8 @@ from sessions_store.redis.server_checks import count_evicted_keys
 class MetricsView(APIView):
     """What all processes of the service have counted, in Prometheus' text format."""
 
-    permission_classes = [HasToken]
+    permission_classes = [HasScope]
+    scope: Scope = "metrics"
     content_negotiation_class = FirstRenderer
     http_method_names = ["get", "head"]
 

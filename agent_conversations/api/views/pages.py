@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from agent_conversations import API_PREFIX
-from agent_conversations.access import ticket_of
+from agent_conversations.access import Scope, ticket_of
 from agent_conversations.api.negotiation import FirstRenderer
 from agent_conversations.api.renderers import BrowsableRenderer, JsonRenderer
 from agent_conversations.types import ViewerQuery
@@ -33,6 +33,7 @@ class IndexView(APIView):
 
 
 class _WatchPage(APIView):
+    scope: Scope = "read"
     http_method_names = ["get", "head"]
     content_negotiation_class = FirstRenderer
     renderer_classes = [BrowsableRenderer, JsonRenderer]  # of errors; it lets a browser log in

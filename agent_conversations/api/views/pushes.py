@@ -33,6 +33,7 @@ class AgentPushViewSet(ApiViewSet):
     @operation(
         "pushToAgent",
         tag="sessions",
+        scope="push",
         summary="Push a text into the running conversation",
         responses={202: AgentPush, 200: AgentPush},
         example=_PUSH,
@@ -60,6 +61,7 @@ class AgentPushViewSet(ApiViewSet):
     @operation(
         "getAgentPush",
         tag="sessions",
+        scope="read",
         summary="See what became of a push",
         responses={200: AgentPush},
         example={**_PUSH, "state": "failed", "reason": "The call has ended."},

@@ -33,6 +33,7 @@ class AgentSessionViewSet(ApiViewSet):
     @operation(
         "registerAgentSession",
         tag="sessions",
+        scope="write",
         summary="Register the live connection of a conversation",
         responses={201: AgentSessionRegistered},
         example={
@@ -77,6 +78,7 @@ class AgentSessionViewSet(ApiViewSet):
     @operation(
         "getAgentSession",
         tag="sessions",
+        scope="read",
         summary="See whether a session is registered, and for how long",
         responses={200: AgentSessionStatus},
         example={
@@ -99,6 +101,7 @@ class AgentSessionViewSet(ApiViewSet):
     @operation(
         "deleteAgentSession",
         tag="sessions",
+        scope="write",
         summary="Forget the session, or only the one with a given id",
         responses={204: None},
         query=SessionDeletionQuery,

@@ -52,7 +52,7 @@ class WebhookView(APIView):
         ],
         invalid=("type", "type must be a string"),
         irreversible="The turns of the transcript are merged with what was recorded live.",
-        takes_token=False,
+        scope=None,
     )
     def post(self, request: Request) -> HttpResponseBase:
         signature = request.META.get("HTTP_ELEVENLABS_SIGNATURE", "")

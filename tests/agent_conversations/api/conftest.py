@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django.fixtures import Settings
 from redis import Redis
 
+from agent_conversations.access import Client, Tokens
 from tests.agent_conversations.api.routes import PREFIX
 from tests.conftest import ServedClient
 from tests.faults.servers import Service
@@ -40,6 +41,7 @@ CODES = {
     "invalid_request": 400,
     "not_authenticated": 401,
     "invalid_signature": 401,
+    "permission_denied": 403,
     "origin_not_allowed": 403,
     "conversation_not_found": 404,
     "message_not_found": 404,
@@ -142,7 +144,9 @@ def api_in_outage(
 @pytest.fixture
 def tokens(settings: Settings) -> None:
     """Let the service take two tokens, of which ``bearer`` sends one."""
-    settings.API_TOKENS = {"a-long-enough-token": "frontend", "another-long-token": "callbacks"}
+    settings.API_TOKENS = Tokens(
+        {"a-long-enough-token": Client("frontend"), "another-long-token": Client("callbacks")}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import API_PREFIX, services
-from agent_conversations.access import ticket_of
+from agent_conversations.access import SCOPES, Client, Tokens, ticket_of
 from agent_conversations.store.keys import (
     conversation_key,
     messages_key,
@@ -318,7 +318,7 @@ def test_everyone_is_refused_while_the_flag_is_off(live_port: int, settings: Set
 def test_browser_sends_its_token_as_a_subprotocol(
     loop: Loop, live_port: int, settings: Settings, protocols: list[str]
 ) -> None:
-    settings.API_TOKENS = {"secret": "frontend"}
+    settings.API_TOKENS = Tokens({"secret": Client("frontend")})
 
     assert refused(live_port) == (401, "not_authenticated")
     assert refused(live_port, Authorization="Bearer wrong") == (401, "not_authenticated")
@@ -329,10 +329,35 @@ def test_browser_sends_its_token_as_a_subprotocol(
     other.wait_for_types("error").close()
 
 
+@pytest.mark.parametrize(
+    ("query", "scopes"),
+    [
+        ("?id=c-1", SCOPES - {"read"}),
+        ("?id=c-1&sessionId=s-1", SCOPES - {"write"}),
+        ("?id=c-1&sessionId=s-1", SCOPES - {"read"}),
+    ],
+)
+def test_watching_needs_read_and_taking_pushes_write(
+    live_port: int, settings: Settings, query: str, scopes: frozenset[str]
+) -> None:
+    settings.API_TOKENS = Tokens({"secret": Client("frontend", scopes)})
+
+    assert refused(live_port, query, Authorization="Bearer secret") == (403, "permission_denied")
+
+
+def test_token_for_reading_alone_watches(loop: Loop, live_port: int, settings: Settings) -> None:
+    settings.API_TOKENS = Tokens({"secret": Client("frontend", frozenset({"read"}))})
+    headers = {"Authorization": "Bearer secret"}
+
+    viewer = Viewer(loop, live_port, "c-1").connect(additional_headers=headers)
+
+    viewer.wait_for_types("error").close()
+
+
 def test_page_opens_the_socket_with_its_ticket(
     loop: Loop, live_port: int, settings: Settings
 ) -> None:
-    settings.API_TOKENS = {"secret": "frontend"}
+    settings.API_TOKENS = Tokens({"secret": Client("frontend")})
     other = ticket_of("a token that was taken away")
 
     assert refused(live_port, Authorization=f"Bearer {other}") == (401, "not_authenticated")

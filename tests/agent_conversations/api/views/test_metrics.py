@@ -7,6 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 from redis import Redis
 
+from agent_conversations.access import Client, Tokens
 from sessions_store.embedded.server import EmbeddedServer
 from tests.agent_conversations.test_metrics import samples_of
 from tests.conftest import ServedClient, forget_services
@@ -43,7 +44,7 @@ def test_metrics_are_text_in_no_cache(client: ServedClient) -> None:
 def test_metrics_need_a_token_where_there_are_some(
     client: ServedClient, settings: Settings
 ) -> None:
-    settings.API_TOKENS = {TOKEN: "prometheus"}
+    settings.API_TOKENS = Tokens({TOKEN: Client("prometheus", frozenset({"metrics"}))})
 
     refused = client.get("/metrics")
     allowed = client.get("/metrics", HTTP_AUTHORIZATION=f"Bearer {TOKEN}")

@@ -5,7 +5,7 @@ import re
 import pytest
 from pytest_django.fixtures import Settings
 
-from agent_conversations.access import token_name
+from agent_conversations.access import Client, Tokens
 from tests.agent_conversations.api.conftest import bearer
 from tests.conftest import ServedClient
 
@@ -81,6 +81,6 @@ def test_watch_page_gives_a_ticket_for_a_token(browser: ServedClient, path: str)
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"].startswith("Basic ")
     (ticket,) = re.findall(r'data-ticket="(.+)"', page)
-    assert token_name(ticket, {"a-long-enough-token": "frontend"})
+    assert Tokens({"a-long-enough-token": Client("frontend")}).find(ticket)
     assert "a-long-enough-token" not in page
     assert browser.get(path, headers=bearer(ticket)).status_code == 200
