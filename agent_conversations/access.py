@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, LiteralString, get_args
 
 from django.core.signing import BadSignature, TimestampSigner
+from pydantic import TypeAdapter, ValidationError
+
+from sessions_store.wire.fields import Identifier
 
 Scope = Literal["read", "write", "push", "erase", "metrics"]
 """What an operation needs; each is declared with its operation."""
@@ -17,10 +20,11 @@ TICKET_SECONDS = 12 * 60 * 60
 
 @dataclass(frozen=True)
 class Client:
-    """Who has a token, and what it may do."""
+    """Who has a token, and what it may do: with all conversations, or those of one user."""
 
     name: str
     scopes: frozenset[str] = SCOPES
+    user_id: str | None = None
 
 
 class EntryError(ValueError):
@@ -34,9 +38,9 @@ class EntryError(ValueError):
 
 
 def parse_entry(entry: str, default_name: str) -> tuple[str, Client]:
-    """Return the token of ``name:token:scopes``, and whose it is.
+    """Return the token of ``name:token:scopes:userId``, and whose it is.
 
-    Without scopes it may do everything.
+    Without scopes it may do everything, without ``userId`` with all conversations.
 
     Args:
         default_name: where the entry is a token alone, or has an empty name.
@@ -44,7 +48,7 @@ def parse_entry(entry: str, default_name: str) -> tuple[str, Client]:
     Raises:
         EntryError: it never quotes the entry.
     """
-    parts = [part.strip() for part in entry.split(":")]
+    parts = [part.strip() for part in entry.split(":", 3)]
     name, token, *rest = parts if len(parts) > 1 else ["", *parts]
     if not token:
         raise EntryError("E007", "have a token", "Write name:token, or the token alone.")
@@ -55,40 +59,59 @@ def parse_entry(entry: str, default_name: str) -> tuple[str, Client]:
             "Use ASCII letters, digits and signs, without spaces.",
         )
     scopes = frozenset(rest[0].split("+")) if rest else SCOPES
-    if len(rest) > 1 or not scopes <= SCOPES:
+    if not scopes <= SCOPES:
         raise EntryError(
             "E015",
             "have scopes among read, write, push, erase and metrics",
             "Write name:token:read+write; name:token may do everything. A name has no colon.",
         )
-    return token, Client(name or default_name, scopes)
+    user_id = rest[1] if len(rest) > 1 else None
+    if user_id is not None and not _is_identifier(user_id):
+        raise EntryError(
+            "E016",
+            "have a userId of 1 to 256 characters",
+            "Write name:token:read+write:userId, or nothing after the scopes.",
+        )
+    if user_id is not None and "metrics" in scopes:
+        raise EntryError(
+            "E017",
+            "have no userId together with metrics",
+            "Metrics are of all users: give them a token of their own.",
+        )
+    return token, Client(name or default_name, scopes, user_id)
+
+
+def _is_identifier(text: str) -> bool:
+    try:
+        return bool(TypeAdapter(Identifier).validate_python(text))
+    except ValidationError:
+        return False
 
 
 class Tokens:
-    """The tokens of all clients; false where there are none, and everyone may do everything.
+    """The tokens of all clients, none of which is shown.
 
-    A token is found by its digest: the time that takes says nothing about the tokens, and does not
-    grow with them.
+    Finding one does not compare it with each: a text's hash has a secret of the process in it, so
+    that the time it takes says nothing about the tokens, and does not grow with their number.
     """
 
     def __init__(self, clients: Mapping[str, Client]) -> None:
-        self._known = {_digest(token): (token, client) for token, client in clients.items()}
-
-    def __bool__(self) -> bool:
-        return bool(self._known)
+        self.are_needed = bool(clients)
+        """Whether a request needs one; else everyone may do everything."""
+        self._clients = clients
+        self._by_digest = {_digest(token): token for token in clients}
 
     def find(self, sent: str) -> Client | None:
         """Return the client of the token that was sent, or of the ticket."""
         if not sent:
             return None
-        if found := self._known.get(_digest(sent)):
-            return found[1]
-        token, client = self._known.get(sent.partition(".")[0], ("", None))
-        return client if client and _is_ticket(sent, token) else None
+        if client := self._clients.get(sent):
+            return client
+        token = self._by_digest.get(sent.partition(".")[0], "")
+        return self._clients[token] if token and _is_ticket(sent, token) else None
 
-    def shortest(self) -> int:
-        """Return the number of characters of the shortest token."""
-        return min(len(token) for token, _ in self._known.values())
+    def has_shorter_than(self, characters: int) -> bool:
+        return any(len(token) < characters for token in self._clients)
 
 
 def ticket_of(token: str) -> str:

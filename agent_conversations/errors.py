@@ -72,6 +72,13 @@ class ScopeMissingError(PermissionDeniedError):
         super().__init__(f"This needs a token with the scope {scope}.")
 
 
+class OtherUserError(PermissionDeniedError):
+    """One user's client asks for another user's conversations, or would make one."""
+
+    def __init__(self) -> None:
+        super().__init__("userId must be the one that the token is bound to, or left out.")
+
+
 class InvalidSignatureError(AccessError):
     """A webhook that none of the secrets has signed, or not at this time."""
 

@@ -1,7 +1,7 @@
 """The repositories of this process, built from Django's settings on first use."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from django.conf import settings
 from django_redis import get_redis_connection
@@ -26,6 +26,9 @@ from sessions_store.redis.node import Node
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import ServerProblem, SharedCheck, check_server
 from sessions_store.repository import SessionRepository
+
+MOST_USERS = 1_000
+"""Whose repositories are kept: one takes 20 µs to make."""
 
 
 @cache
@@ -76,6 +79,28 @@ def conversations() -> ConversationRepository:
         max_bytes=settings.CONVERSATION_MAX_BYTES,
         index_shards=settings.INDEX_SHARDS,
     )
+
+
+@lru_cache(MOST_USERS)
+def conversations_of(user_id: str | None) -> ConversationRepository:
+    """Return the conversations of one user, or of all."""
+    return conversations() if user_id is None else conversations().of_user(user_id)
+
+
+@lru_cache(MOST_USERS)
+def sessions_of(user_id: str | None) -> SessionRepository:
+    """Return the sessions of one user's conversations, or all."""
+    if user_id is None:
+        return sessions()
+    return sessions().checked(conversations_of(user_id).check_owner)
+
+
+@lru_cache(MOST_USERS)
+def pushes_of(user_id: str | None) -> PushRepository:
+    """Return the pushes of one user's conversations, or all."""
+    if user_id is None:
+        return pushes()
+    return pushes().checked(conversations_of(user_id).check_owner)
 
 
 @cache

@@ -12,7 +12,7 @@ from django.core.checks import Warning as CheckWarning
 
 @register()
 def check_tokens(**_: Any) -> list[CheckMessage]:
-    if not settings.API_TOKENS or settings.API_TOKENS.shortest() >= 16:
+    if not settings.API_TOKENS.has_shorter_than(16):
         return []
     return [
         CheckWarning(
@@ -25,7 +25,7 @@ def check_tokens(**_: Any) -> list[CheckMessage]:
 
 @register(deploy=True)
 def check_deployment(**_: Any) -> list[CheckMessage]:
-    if settings.API_TOKENS:
+    if settings.API_TOKENS.are_needed:
         return []
     return [
         CheckWarning(

@@ -273,7 +273,7 @@ class Environment(BaseSettings):
     ] = Field(
         default=[],
         repr=False,
-        description="`name:token,…`, with scopes `name:token:read+write,…`; a request needs "
+        description="`name:token,…`, or `name:token:scopes:userId,…`; a request needs "
         "`Authorization: Bearer <token>`, or the token as the password of a browser's login; "
         "unset: open",
     )

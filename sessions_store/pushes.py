@@ -16,7 +16,8 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any, NamedTuple, Self
 
 from sessions_store.errors import (
     CorruptRecordError,
@@ -68,6 +69,10 @@ def _ignore(_: PushState) -> None:
     """Observe nothing."""
 
 
+def _allow(_: str) -> None:
+    """Check nothing: every conversation's pushes may be used."""
+
+
 class PushRepository:
     """The pushes of all conversations.
 
@@ -88,12 +93,20 @@ class PushRepository:
         self._store = store
         self._sessions = sessions
         self._observe = observe
+        self._check: Callable[[str], object] = _allow
         # All may be sent again: a second time, each finds its own push, claim or result.
         self._create = store.script(_PACKAGE, "create_push", repeatable=True, is_write=True)
         self._read = store.script(_PACKAGE, "read_push", repeatable=True)
         self._claim = store.script(_PACKAGE, "claim_push", repeatable=True, is_write=True)
         self._hold = store.script(_PACKAGE, "hold_push", repeatable=True)
         self._set_result = store.script(_PACKAGE, "set_push_result", repeatable=True, is_write=True)
+
+    def checked(self, check: Callable[[str], object]) -> Self:
+        """Return the same with a check of the conversation: see ``SessionRepository.checked``."""
+        checked = copy(self)
+        checked._sessions = self._sessions.checked(check)
+        checked._check = check
+        return checked
 
     def push(
         self,
@@ -179,7 +192,10 @@ class PushRepository:
             PushNotFoundError: there is none, or its time was over an hour ago.
         """
         check_conversation_id(conversation_id)
-        reply = self._run(self._read, conversation_id, push_id)
+        try:
+            reply = self._run(self._read, conversation_id, push_id)
+        finally:
+            self._check(conversation_id)
         if reply[0] == b"missing":
             raise PushNotFoundError
         return _as_push(conversation_id, push_id, reply)

@@ -9,7 +9,8 @@ A repository needs only a Redis client, so a callback service can use it with a 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from copy import copy
+from typing import Literal, Self
 
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
 from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
@@ -24,6 +25,11 @@ from sessions_store.wire.model import SCHEMA_VERSION
 _PACKAGE = "sessions_store"
 ALIAS_SECONDS = 24 * 3600
 """How long the conversation of a session's id is known: ElevenLabs tells of a call afterwards."""
+
+
+def _allow(_: str) -> None:
+    """Check nothing: every conversation's session may be used."""
+
 
 SessionEvent = Literal["registered", "found", "missed", "deleted"]
 
@@ -54,11 +60,26 @@ class SessionRepository:
     ) -> None:
         self._store = store
         self._observe = observe
+        self._check: Callable[[str], object] = _allow
         self._cipher = SessionCipher(encryption_keys)
         # Both may be sent again: one reads, and sets an expiry only where there is none; the other
         # deletes only what was read before, and is followed by another look where it did not.
         self._get = store.script(_PACKAGE, "get_session", repeatable=True)
         self._delete = store.script(_PACKAGE, "delete_session", repeatable=True, is_write=True)
+
+    def checked(self, check: Callable[[str], object]) -> Self:
+        """Return the same with a check of the conversation, for those who may not use every one.
+
+        What the check raises is all that they learn. On a Redis Cluster it asks another server than
+        the one that has the session: so it comes after what is read, whoever had the conversation
+        before, and before what is written; only what was read before it is deleted.
+
+        Args:
+            check: is given the conversation's id.
+        """
+        checked = copy(self)
+        checked._check = check
+        return checked
 
     def set(
         self, conversation_id: str, session: AgentSession, ttl_seconds: int = DEFAULT_TTL_SECONDS
@@ -85,6 +106,7 @@ class SessionRepository:
         key = session_key(check_conversation_id(conversation_id))
         record = {"conversationId": conversation_id, **stored.to_wire()}
         value = json_codec.encode(self._cipher.seal(record))
+        self._check(conversation_id)
         commands: list[Command] = [("SET", key, value, "EX", ttl_seconds)]
         if session.session_id and session.session_id != conversation_id:
             commands += _alias(session.session_id, conversation_id)
@@ -120,6 +142,8 @@ class SessionRepository:
             reply = self._get(session_key=key, default_ttl_seconds=DEFAULT_TTL_SECONDS)
         except WrongTypeError:
             raise CorruptRecordError("session", conversation_id) from None
+        finally:
+            self._check(conversation_id)
         session = self._decode(conversation_id, reply[0]) if reply else None
         if session is None:
             self._observe("missed", None)
@@ -150,7 +174,7 @@ class SessionRepository:
         between stays. Where a reply was lost, the deletion is sent again and may return ``False``.
         """
         key = session_key(check_conversation_id(conversation_id))
-        if session_id is None:
+        if session_id is None and self._check is _allow:
             # Repeatable: deleted twice is deleted.
             is_deleted = bool(self._store.write(("DEL", key), operation="delete_session"))
             if is_deleted:
@@ -158,8 +182,7 @@ class SessionRepository:
             return is_deleted
         while True:
             raw = self._read(conversation_id)
-            session = None if raw is None else self._decode(conversation_id, raw)
-            if raw is None or session is None or session.session_id != session_id:
+            if raw is None or not self._has_id(conversation_id, raw, session_id):
                 return False
             if self._delete(session_key=key, expected_json=raw):
                 self._observe("deleted", None)
@@ -182,6 +205,14 @@ class SessionRepository:
             return self._store.get(session_key(check_conversation_id(conversation_id)))
         except WrongTypeError:
             raise CorruptRecordError("session", conversation_id) from None
+        finally:
+            self._check(conversation_id)
+
+    def _has_id(self, conversation_id: str, raw: bytes, session_id: str | None) -> bool:
+        if session_id is None:
+            return True
+        session = self._decode(conversation_id, raw)
+        return session is not None and session.session_id == session_id
 
     def _decode(self, conversation_id: str, raw: bytes) -> AgentSession | None:
         try:

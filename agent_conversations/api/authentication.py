@@ -52,7 +52,7 @@ class HasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not settings.API_TOKENS:
+        if not settings.API_TOKENS.are_needed:
             return True
         client = request.user
         if not isinstance(client, Client):
@@ -63,6 +63,15 @@ class HasScope(BasePermission):
         if scope not in client.scopes:
             raise _DeniedError(scope)
         return True
+
+
+def user_id_of(request: Request) -> str | None:
+    """Return the one user whose conversations the client may see, ``None`` where it is all."""
+    if not settings.API_TOKENS.are_needed:
+        return None
+    client: Any = request.user  # HasScope has let it in
+    user_id: str | None = client.user_id
+    return user_id
 
 
 def _needed_scope(view: Any) -> Scope:

@@ -51,6 +51,8 @@ class _Watched:
         self.viewers: set[Viewer] = set()
         self.version: Version | None = None
         """What was read last; ``None``: there is none, or nothing was read."""
+        self.owner: str | None = None
+        """The user whose conversation it was then."""
         self.failed = False
         self.changes: list[Change] = []
         self.is_subscribed = False
@@ -68,6 +70,7 @@ class _Watched:
             if viewer.is_delta and viewer.known and not viewer.needs_whole
             else 0
             for viewer in self.reachable()
+            if viewer.may_see(self.owner)
         ]
         return min(counts, default=0)
 
@@ -130,11 +133,12 @@ class Hub:
             self._subscribe(watched)
         watched.viewers.add(viewer)
         viewer.on_resumed = lambda: self._refresh(watched)
-        self.pushes.join(viewer)
+        if viewer.user_id is None:  # the others are given pushes once the conversation is theirs
+            self.pushes.join(viewer)
         if watched.is_subscribed:
             self._refresh(watched)
         elif self._is_lost and not self.is_connected:
-            self._tell(watched, StoreUnavailableError("not subscribed"))
+            self._tell(watched, StoreUnavailableError("not subscribed"), watched.viewers)
 
     def leave(self, viewer: Viewer) -> None:
         watched = self._watched.get(viewer.query.conversation_id)
@@ -183,7 +187,7 @@ class Hub:
             watched = self._watched.get(conversation_of(channel))
             if watched:
                 watched.is_subscribed = False
-                self._tell(watched, StoreUnavailableError("not subscribed"))
+                self._tell(watched, StoreUnavailableError("not subscribed"), watched.viewers)
 
     # --- Subscribing and comparing ----------------------------------------------------------------
 
@@ -193,7 +197,7 @@ class Hub:
                 channel = changes_channel(watched.conversation_id)
                 await self._in_thread(self._subscriber.subscribe, channel)
             except StoreUnavailableError as error:
-                self._tell(watched, error)
+                self._tell(watched, error, watched.viewers)
 
         self._start(subscribe())
 
@@ -246,8 +250,11 @@ class Hub:
                 replaced = {change.position for change in changes if change.position is not None}
                 positions = [position for position in replaced if position < first]
                 try:
+                    users = {viewer.user_id for viewer in watched.viewers}
+                    # What one user may not see is not read: how long that takes would tell of it.
+                    only = users.pop() if len(users) == 1 else None
                     part = await self._in_thread(
-                        self._conversations.find_part,
+                        self._seen_by(only).find_part,
                         watched.conversation_id,
                         first=first,
                         positions=positions,
@@ -258,9 +265,13 @@ class Hub:
                 watched.failed = False
                 watched.version = None
                 if part is None:
-                    self._send_missing(watched)
+                    missed = {one for one in watched.viewers if only in (None, one.user_id)}
+                    self._send_missing(watched, missed)
                     continue
                 outcome = Outcome(part, changes)
+                watched.owner = part.conversation.user_id
+                strangers = {one for one in watched.viewers if not one.may_see(watched.owner)}
+                self._send_missing(watched, strangers)
                 watched.version = outcome.version
                 needs_whole = not self._send(watched, outcome)
                 if needs_whole:
@@ -279,10 +290,15 @@ class Hub:
         finally:
             watched.reading = None
 
+    def _seen_by(self, user_id: str | None) -> ConversationRepository:
+        return self._conversations if user_id is None else self._conversations.of_user(user_id)
+
     def _send(self, watched: _Watched, outcome: Outcome) -> bool:
         """Send what was read; return whether it was enough for every viewer."""
         alike = defaultdict(list)
         for viewer in watched.reachable():
+            if not viewer.may_see(watched.owner):
+                continue
             known = None if viewer.needs_whole else viewer.known
             waited = viewer.told == _NOT_FOUND
             alike[known, viewer.is_delta, waited, viewer.resumes].append(viewer)
@@ -298,15 +314,21 @@ class Hub:
             for viewer in viewers:
                 viewer.known, viewer.needs_whole, viewer.told = outcome.version, False, ""
                 viewer.resumes = False
+                if viewer.user_id is not None:
+                    self.pushes.join(viewer)
         return was_enough
 
-    def _send_missing(self, watched: _Watched) -> None:
-        had_it = [viewer for viewer in watched.reachable() if viewer.known]
+    def _send_missing(self, watched: _Watched, viewers: Collection[Viewer]) -> None:
+        """Tell viewers that there is no such conversation; those who had one are cut off."""
+        for viewer in viewers:
+            if viewer.user_id is not None:
+                self.pushes.leave(viewer)
+        had_it = [viewer for viewer in viewers if viewer.known and not viewer.is_paused]
         send(had_it, DeletedFrame(conversation_id=watched.conversation_id))
         for viewer in had_it:
             viewer.end(NORMAL_CLOSURE, "The conversation was deleted.")
         watched.viewers.difference_update(had_it)
-        self._tell(watched, ConversationNotFoundError())
+        self._tell(watched, ConversationNotFoundError(), watched.viewers.intersection(viewers))
 
     def _fail(self, watched: _Watched, error: StoreUnavailableError | CorruptRecordError) -> None:
         if not watched.failed:
@@ -316,14 +338,19 @@ class Hub:
                 extra={"conversation_id": watched.conversation_id, "cause": cause},
             )
         watched.failed = True
-        self._tell(watched, error)
-        if isinstance(error, StoreUnavailableError):
+        if isinstance(error, CorruptRecordError):
+            # Whose it is, nobody can say.
+            bound = {one for one in watched.viewers if one.user_id is not None}
+            self._tell(watched, ConversationNotFoundError(), bound)
+            self._tell(watched, error, watched.viewers - bound)
+        else:
+            self._tell(watched, error, watched.viewers)
             self._loop.call_later(RETRY_SECONDS, self._refresh, watched)
 
-    def _tell(self, watched: _Watched, error: Exception) -> None:
+    def _tell(self, watched: _Watched, error: Exception, viewers: Collection[Viewer]) -> None:
         """Tell viewers why there is nothing to see, once; those who had something get it anew."""
         row = error_response(error)
-        untold = [viewer for viewer in watched.viewers if viewer.told != row.code]
+        untold = [viewer for viewer in viewers if viewer.told != row.code]
         frame = ErrorFrame(
             conversation_id=watched.conversation_id,
             error=row.sentence or str(error),

@@ -81,7 +81,9 @@ class Pushes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def join(self, viewer: Viewer) -> None:
-        if viewer.query.session_id is None:
+        """Give a viewer what is pushed to the session that it named, from now on."""
+        is_there = viewer in self._tabs.get(viewer.query.conversation_id, {})
+        if viewer.query.session_id is None or is_there:
             return
         tab = Tab(viewer, viewer.query.session_id)
         self._tabs[tab.conversation_id][viewer] = tab

@@ -175,6 +175,7 @@ class LiveServer:
             if connection.query.session_id is not None:
                 # It takes pushes, as the session that it could register does.
                 _check_scope(client, "write")
+            connection.user_id = client.user_id if client else None
         except Exception as error:  # each has its row in the table of errors
             return _refuse(connection, error)
         if connection.query.after is not None and connection.query.revision is not None:
@@ -223,7 +224,7 @@ def _check_access(request: Request) -> Client | None:
     if not settings.ELEVENLABS_AGENT_ENABLED:
         raise FeatureDisabledError
     client = next(filter(None, map(settings.API_TOKENS.find, _sent_tokens(request))), None)
-    if settings.API_TOKENS and client is None:
+    if settings.API_TOKENS.are_needed and client is None:
         raise TokenRequiredError
     host = HttpRequest()
     host.META["HTTP_HOST"] = request.headers.get("Host", "")

@@ -34,6 +34,8 @@ class Viewer(ServerConnection):
     served: ServedRequest
     """Its opening handshake."""
     query: ViewerQuery
+    user_id: str | None = None
+    """The one user whose conversations it may see; ``None``: all."""
     known: Version | None = None
     """What it has, as far as it was sent; ``None``: nothing."""
     resumes = False
@@ -49,6 +51,10 @@ class Viewer(ServerConnection):
     _transport: asyncio.WriteTransport
     _check: asyncio.TimerHandle | None = None
     _closing: asyncio.Task[None] | None = None
+
+    def may_see(self, owner: str | None) -> bool:
+        """Whether it may see a conversation of this user."""
+        return self.user_id in (None, owner)
 
     @property
     def is_delta(self) -> bool:

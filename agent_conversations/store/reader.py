@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys, legacy, records
-from agent_conversations.store.records import StoredConversation
+from agent_conversations.store.records import Owners, StoredConversation
 from sessions_store.errors import CorruptRecordError, WrongTypeError
 from sessions_store.redis import deadline
 from sessions_store.redis.client import StoreClient
@@ -34,6 +35,13 @@ class ConversationReader:
         # Reading a large conversation is mostly Python's work, and its threads take turns anyway.
         # A quarter of the threads that may wait for Redis is left for everybody else.
         self._turn = Turn[StoredConversation](max_waiting=store.max_waiting * 3 // 4)
+        self._user_id: str | None = None
+
+    def of_user(self, user_id: str) -> Self:
+        """Return the same for one user, whose conversations alone ``get`` and the like return."""
+        bound = copy(self)
+        bound._user_id = user_id
+        return bound
 
     def get(self, conversation_id: str, *, message_limit: int) -> StoredConversation | None:
         """Return the conversation, ``None`` if there is none.
@@ -42,7 +50,8 @@ class ConversationReader:
             CorruptRecordError: its record cannot be read.
         """
         (reply,) = self._read([conversation_id], message_limit, MAX_PAGE_BYTES)
-        return self._decode(conversation_id, reply, message_limit, MAX_PAGE_BYTES)
+        found = self._decode(conversation_id, reply, message_limit, MAX_PAGE_BYTES)
+        return found if found and found.is_of(Owners(user_id=self._user_id)) else None
 
     def with_all_messages(self, conversation: StoredConversation) -> StoredConversation:
         """Return a conversation whose messages have too many bytes for one reply with all of them.
@@ -51,16 +60,19 @@ class ConversationReader:
         takes, and one conversation at a time. Those who wait for the same one get the same bytes.
 
         Raises:
-            ConversationNotFoundError: it was deleted meanwhile; another one may have its id.
+            ConversationNotFoundError: it was deleted, or became another user's, meanwhile; another
+                one may have its id.
             CorruptRecordError: messages were lost meanwhile, or cannot be read.
             StoreUnavailableError: it was not this one's turn in time.
         """
-        which = conversation.conversation_id, conversation.created_at_ms
+        which = conversation.conversation_id, conversation.created_at_ms, self._user_id
         found = self._turn.share(which, partial(self._read_in_parts, *which))
         deadline.renew()
         return found
 
-    def _read_in_parts(self, conversation_id: str, created_at_ms: int) -> StoredConversation:
+    def _read_in_parts(
+        self, conversation_id: str, created_at_ms: int, user_id: str | None
+    ) -> StoredConversation:
         record_key, messages_key, _ = keys.record_keys(conversation_id)
         record: dict[bytes, bytes] = {}
         messages: list[bytes] = []
@@ -77,6 +89,8 @@ class ConversationReader:
                 one_moment=True,
             )
             if stored_at_ms != b"%d" % created_at_ms:
+                raise ConversationNotFoundError
+            if user_id is not None and fields.get(b"userId") != user_id.encode():
                 raise ConversationNotFoundError
             if not part:
                 raise CorruptRecordError("conversation", conversation_id)

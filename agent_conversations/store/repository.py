@@ -10,13 +10,15 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from agent_conversations.errors import (
     ConversationExistsError,
     ConversationNotFoundError,
     MessageConflictError,
+    OtherUserError,
 )
 from agent_conversations.store import cursors, keys, legacy, records
 from agent_conversations.store.cursors import Selection
@@ -42,6 +44,7 @@ from agent_conversations.types import (
     SortBy,
     SortOrder,
 )
+from sessions_store.errors import WrongTypeError
 from sessions_store.keys import CONVERSATION_PREFIX
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
@@ -78,6 +81,8 @@ class ConversationRepository:
     ``UnsupportedRecordVersionError`` if a newer release wrote it.
     """
 
+    _user_id: str | None = None
+
     def __init__(
         self,
         store: StoreClient,
@@ -111,6 +116,21 @@ class ConversationRepository:
             self._scripts, self._index, self._reader, **self._limits
         )
 
+    def of_user(self, user_id: str) -> Self:
+        """Return the same with the conversations of one user: others' are as if there were none.
+
+        Whose a conversation is, is found in the same step in which it is read or written. It is for
+        the operations on one conversation and the list: what maintains or watches is for all users.
+        """
+        bound = copy(self)
+        bound._user_id = user_id
+        bound._scripts = self._scripts.of_user(user_id)
+        bound._reader = self._reader.of_user(user_id)
+        bound._transcripts = TranscriptStore(
+            bound._scripts, self._index, bound._reader, **self._limits
+        )
+        return bound
+
     # --- One conversation -------------------------------------------------------------------------
 
     def create(
@@ -119,18 +139,21 @@ class ConversationRepository:
         """Create a conversation, once for each conversation id or ``idempotency_key``.
 
         The key is remembered for a day, or until its conversation is deleted; it then makes a new
-        one. A conversation id in ``new`` takes precedence over it.
+        one. A conversation id in ``new`` takes precedence over it. Of one user, it is that user's.
 
         Raises:
-            ConversationExistsError: the handle was used with other content.
+            ConversationExistsError: the handle was used with other content, or by another user.
+            OtherUserError: it is to be another user's.
         """
         new = new or NewConversation()
+        if self._user_id is not None:
+            new = new.model_copy(update={"user_id": self._own_user_id(new.user_id)})
         content = new.to_wire()
         content.pop("conversationId", None)
         conversation_id = new.conversation_id or _new_id("agent", now_ms())
         key_digest = ""
         if new.conversation_id is None and idempotency_key is not None:
-            key_digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
+            key_digest = self._digest_of_key(idempotency_key)
             conversation_id = self._claim_id(key_digest, conversation_id)
         wanted = {
             "schema_version": SCHEMA_VERSION,
@@ -140,13 +163,16 @@ class ConversationRepository:
             **records.attributes_of(content),
         }
         while True:
-            status, *reply = self._scripts.run(
-                "create_conversation",
-                conversation_id,
-                deleted_key=keys.deleted_key(conversation_id),
-                key_digest=key_digest,
-                fields=records.encode(wanted),
-            )
+            try:
+                status, *reply = self._scripts.run(
+                    "create_conversation",
+                    conversation_id,
+                    deleted_key=keys.deleted_key(conversation_id),
+                    key_digest=key_digest,
+                    fields=records.encode(wanted),
+                )
+            except ConversationNotFoundError:  # to this user: it is another's
+                raise ConversationExistsError(conversation_id) from None
             if status != b"deleted":
                 break
             candidate = _new_id("agent", now_ms())
@@ -422,9 +448,10 @@ class ConversationRepository:
             fields = dict(zip(record[::2], record[1::2], strict=True))
             while (following := first + len(messages)) < count:
                 _, later, _, more, _ = read(first=following, single_positions=())
-                created_at = dict(zip(later[::2], later[1::2], strict=True)).get(b"createdAt")
-                if created_at != fields[b"createdAt"] or not more:
-                    # Deleted meanwhile; another one has its id.
+                now = dict(zip(later[::2], later[1::2], strict=True))
+                is_same = all(now.get(one) == fields.get(one) for one in (b"createdAt", b"userId"))
+                if not (is_same and more):
+                    # Deleted meanwhile, and another one has its id; or another user has it.
                     return self.find_part(conversation_id, first=first, positions=positions)
                 messages += more[: count - following]
         except ConversationNotFoundError:
@@ -434,6 +461,15 @@ class ConversationRepository:
         )
         found = dict(zip(positions, single, strict=True))
         return ConversationPart(conversation, first, found)
+
+    def check_owner(self, conversation_id: str) -> None:
+        """Raise ``ConversationNotFoundError`` unless the one user has it; no access."""
+        key = keys.conversation_key(check_conversation_id(conversation_id))
+        (owner,) = self._store.read_many([("HGET", key, "userId")])
+        if isinstance(owner, WrongTypeError):  # a legacy record, which this converts
+            self._scripts.run("read_part", conversation_id, first=0, single_positions=())
+        elif owner != str(self._user_id).encode():
+            raise ConversationNotFoundError
 
     def exists(self, conversation_id: str) -> bool:
         """Return whether there is such a conversation; no access."""
@@ -458,10 +494,14 @@ class ConversationRepository:
         """Replace the fields that were given, remove those given as ``None``.
 
         Raises:
+            OtherUserError: it is to be another user's.
             PreconditionFailedError: the conversation has none of the revisions ``if_revision``.
         """
         given = changes.to_wire()
         removed = [name for name in changes.given() if name not in given]
+        if "userId" in removed and self._user_id is not None:
+            raise OtherUserError
+        self._own_user_id(changes.user_id)
         _, *reply, agent_id, user_id = self._scripts.run(
             "update_conversation",
             conversation_id,
@@ -483,7 +523,7 @@ class ConversationRepository:
         """
         allowed = _allowed(if_revision)
         try:
-            _, agent_id, user_id, legacy_json = self._scripts.run_on_record(
+            _, agent_id, user_id, legacy_json = self._scripts.run(
                 "delete_conversation",
                 conversation_id,
                 deleted_key=keys.deleted_key(conversation_id),
@@ -491,8 +531,9 @@ class ConversationRepository:
                 seconds=IDEMPOTENCY_SECONDS,
             )
         except ConversationNotFoundError:
-            # An earlier attempt may have ended before this step.
-            self._index.remove(conversation_id, Owners())
+            # An earlier attempt may have ended before this step. Of one user, it may be another's.
+            if self._user_id is None:
+                self._index.remove(conversation_id, Owners())
             raise
         owners = Owners.decode(agent_id, user_id)
         if legacy_json is not None:
@@ -532,7 +573,9 @@ class ConversationRepository:
         Raises:
             InvalidRequestError: ``cursor`` is not the ``next`` of a page with the same sort and
                 filters.
+            OtherUserError: another user's are asked for.
         """
+        user_id = self._own_user_id(user_id)
         owners = Owners(agent_id, user_id)
         selection = Selection(sort_by, sort_order, agent_id, user_id, lowest, highest)
         after = None if cursor is None else cursors.decode_list_cursor(cursor, selection)
@@ -630,6 +673,21 @@ class ConversationRepository:
         if messages or not conversation.message_bytes:
             return conversation
         return self._reader.with_all_messages(conversation)
+
+    def _own_user_id(self, user_id: str | None) -> str | None:
+        """Return the one user in place of none; others are an ``OtherUserError``."""
+        if self._user_id is None:
+            return user_id
+        if user_id not in (None, self._user_id):
+            raise OtherUserError
+        return self._user_id
+
+    def _digest_of_key(self, idempotency_key: str) -> str:
+        """Return what stands for the key in Redis; each user has keys of their own."""
+        digest = hashlib.sha256(idempotency_key.encode())
+        if self._user_id is not None:
+            digest = hashlib.sha256(digest.digest() + self._user_id.encode())
+        return digest.hexdigest()
 
     def _claim_id(self, key_digest: str, candidate: str, *, deleted_id: str = "") -> str:
         """Return the id that the key was given in the last day, but not ``deleted_id``."""

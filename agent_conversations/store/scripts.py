@@ -7,8 +7,9 @@ the domain; a legacy record is converted first, and the script runs again.
 
 import itertools
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache, partial
-from typing import Any
+from typing import Any, Self
 
 from agent_conversations.errors import (
     ConversationFullError,
@@ -61,18 +62,36 @@ class ConversationScripts:
             "publish_command": store.publish_command,
         }
 
-        def load(name: str) -> tuple[ScriptCall, set[str]]:
+        def load(guard: str, name: str) -> tuple[ScriptCall, set[str]]:
             # Where the reply to a first attempt was lost, the second one finds its own revision, or
             # its message's id. Only a deletion would report as missing what the first has deleted.
             repeatable = name != "delete_conversation"
             # What a reading writes is when it was.
             is_write = not name.startswith(("read_", "page_", "index_"))
-            script = store.script(_PACKAGE, name, repeatable=repeatable, is_write=is_write)
+            script = store.script(
+                _PACKAGE, name, repeatable=repeatable, is_write=is_write, guard=guard
+            )
             names = Script(_PACKAGE, name).names
             given = {each: shared[each] for each in names & shared.keys()}
             return partial(script, **given), names & {"index_keys", "changes_channel"}
 
-        self._script = cache(load)
+        self._script: Callable[[str], tuple[ScriptCall, set[str]]] = cache(partial(load, ""))
+        self._script_of_user = cache(partial(load, "of_user"))
+        self._of_all = self
+
+    def of_user(self, user_id: str) -> Self:
+        """Return the same for one user, to whom others' conversations are missing.
+
+        Whose a conversation is, is found in the same step: see ``lua/guards/of_user.lua``.
+        """
+
+        def bind(name: str) -> tuple[ScriptCall, set[str]]:
+            script, by_id = self._script_of_user(name)
+            return partial(script, of_user=user_id), by_id
+
+        bound = copy(self)
+        bound._script = bind
+        return bound
 
     def run(self, name: str, conversation_id: str, **arguments: Any) -> Sequence[Any]:
         """Return a script's reply: its status, and what else its header says."""
@@ -81,8 +100,16 @@ class ConversationScripts:
                 return self.run_on_record(name, conversation_id, **arguments)
             except LegacyRecordError as error:
                 # If another writer was faster, nothing is converted: the script runs in any case.
-                converted = legacy.convert(conversation_id, error.raw)
-                self.convert(converted, expected_json=error.raw)
+                self._convert(conversation_id, error.raw)
+
+    def _convert(self, conversation_id: str, raw: bytes) -> None:
+        try:
+            converted = legacy.convert(conversation_id, raw)
+        except CorruptRecordError:
+            if self is self._of_all:
+                raise
+            raise ConversationNotFoundError from None  # whose it is, nobody can say
+        self._of_all.convert(converted, expected_json=raw)
 
     def run_on_record(self, name: str, conversation_id: str, **arguments: Any) -> Sequence[Any]:
         """Return a script's reply; a legacy record is a ``LegacyRecordError``."""

@@ -261,7 +261,13 @@ class StoreClient:
             asked = following or node or self._servers.node_of(key)
 
     def script(
-        self, package: str, name: str, *, repeatable: bool = False, is_write: bool = False
+        self,
+        package: str,
+        name: str,
+        *,
+        repeatable: bool = False,
+        is_write: bool = False,
+        guard: str = "",
     ) -> ScriptCall:
         """Return a function that runs the script ``lua/<name>.lua`` of ``package``.
 
@@ -272,8 +278,9 @@ class StoreClient:
         Args:
             is_write: whether ``write_acks`` replicas must have what it wrote; else it is an
                 ``NotAcknowledgedError``.
+            guard: see ``Script``.
         """
-        script = Script(package, name)
+        script = Script(package, name, guard)
 
         def run(**named: Argument | Sequence[Argument]) -> Any:
             key_count, values = script.arrange(named)

@@ -28,17 +28,27 @@ _INCLUDE_LINE = re.compile(r'^--- @include "(\w+)"$', re.MULTILINE)
 
 
 class Script:
-    """A script with its includes. A position that is skipped is a ``ValueError``."""
+    """A script with its includes. A position that is skipped is a ``ValueError``.
 
-    def __init__(self, package: str, name: str) -> None:
+    Args:
+        guard: what comes before it, and may end it: ``lua/guards/<guard>.lua``. Its one argument,
+            which has its name, is the last one, and is taken away before the script looks.
+    """
+
+    def __init__(self, package: str, name: str, guard: str = "") -> None:
         folder = files(package).joinpath("lua")
         text = folder.joinpath(f"{name}.lua").read_text("utf-8")
         self.name = name
+        self.guard = guard
         self.source = _with_includes(folder, text, set())
+        if guard:
+            before = folder.joinpath("guards", f"{guard}.lua").read_text("utf-8")
+            self.source = before + self.source
         self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         self.keys, self.rest_of_keys = _names(name, text, "KEYS")
         self.arguments, self.rest_of_arguments = _names(name, text, "ARGV")
-        self.names = {*self.keys, *self.arguments, self.rest_of_keys, self.rest_of_arguments} - {""}
+        rests = {self.rest_of_keys, self.rest_of_arguments}
+        self.names = {*self.keys, *self.arguments, *rests, guard} - {""}
 
     def arrange(self, named: Mapping[str, Any]) -> tuple[int, Sequence[Argument]]:
         """Return the number of keys, and the keys and arguments in the script's order.
@@ -52,6 +62,8 @@ class Script:
         keys += named.get(self.rest_of_keys, ())
         arguments = [named[name] for name in self.arguments]
         arguments += named.get(self.rest_of_arguments, ())
+        if self.guard:
+            arguments.append(named[self.guard])
         return len(keys), keys + arguments
 
 

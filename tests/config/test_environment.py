@@ -206,6 +206,10 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         ({"API_TOKENS": "bob:a-long-enough-token:raed"}, "elevenlabs_agent.E015"),
         ({"API_TOKENS": "bob:a-long-enough-token:"}, "elevenlabs_agent.E015"),
         ({"API_TOKENS": "bob:a-long-enough-token:read+"}, "elevenlabs_agent.E015"),
+        ({"API_TOKENS": "bob:a-long-enough-token::u-1"}, "elevenlabs_agent.E015"),
+        ({"API_TOKENS": "bob:a-long-enough-token:read:"}, "elevenlabs_agent.E016"),
+        ({"API_TOKENS": f"bob:a-long-enough-token:read:{'u' * 257}"}, "elevenlabs_agent.E016"),
+        ({"API_TOKENS": "bob:a-long-enough-token:metrics:u-1"}, "elevenlabs_agent.E017"),
         ({"API_TOKENS": "x:y:a-long-enough-token"}, "elevenlabs_agent.E015"),
         ({"ELEVENLABS_AGENT_ENABLED": "true!"}, "elevenlabs_agent.E009"),
         ({"ALLOW_ANONYMOUS": "maybe"}, "elevenlabs_agent.E009"),
@@ -277,12 +281,14 @@ def test_tokens_are_read_with_and_without_names(read: Read) -> None:
     assert tokens.find("ccc") == Client("token-3")
 
 
-def test_token_has_the_scopes_of_its_entry(read: Read) -> None:
+def test_token_has_the_scopes_and_the_user_of_its_entry(read: Read) -> None:
     tokens = read(API_TOKENS="app:aaa:read+write, jobs : bbb : push ,all:ccc").tokens()
 
     assert tokens.find("aaa") == Client("app", frozenset({"read", "write"}))
     assert tokens.find("bbb") == Client("jobs", frozenset({"push"}))
     assert tokens.find("ccc") == Client("all", SCOPES)
+    bound = read(API_TOKENS="ada:ddd:read+write:u-1:x").tokens().find("ddd")
+    assert bound == Client("ada", frozenset({"read", "write"}), "u-1:x")
     assert {"read", "write", "push", "erase", "metrics"} == SCOPES
 
 

@@ -22,7 +22,6 @@ from agent_conversations.errors import (
     ConversationNotFoundError,
     PreconditionFailedError,
 )
-from agent_conversations.services import conversations
 from agent_conversations.store.records import StoredConversation
 from agent_conversations.types import (
     AgentConversation,
@@ -68,7 +67,7 @@ class AgentConversationViewSet(ApiViewSet):
         if not for_programs(request):  # a page's form sends its empty fields too
             parameters = {name: value for name, value in parameters.items() if value}
         query = ConversationListQuery.parse(parameters)
-        page = conversations().list(**dict(query))
+        page = self.conversations.list(**dict(query))
         pagination = Pagination(
             total=page.total,
             limit=query.limit,
@@ -112,7 +111,7 @@ class AgentConversationViewSet(ApiViewSet):
     )
     def create_conversation(self, request: Request) -> HttpResponseBase:
         new = NewConversation.parse(request.data)
-        created = conversations().create(new, idempotency_key=idempotency_key(request))
+        created = self.conversations.create(new, idempotency_key=idempotency_key(request))
         conversation_id = created.conversation.conversation_id
         body = AgentConversationCreated(
             conversation_id=conversation_id,
@@ -134,8 +133,8 @@ class AgentConversationViewSet(ApiViewSet):
     )
     def retrieve(self, request: Request, conversation_id: str) -> HttpResponseBase:
         if for_programs(request):
-            return _with_etag(request, conversations().get(conversation_id))
-        shown = conversations().get_newest(conversation_id, message_limit=SHOWN_MESSAGES)
+            return _with_etag(request, self.conversations.get(conversation_id))
+        shown = self.conversations.get_newest(conversation_id, message_limit=SHOWN_MESSAGES)
         return _with_etag(request, shown)
 
     @operation(
@@ -157,7 +156,8 @@ class AgentConversationViewSet(ApiViewSet):
     def partial_update(self, request: Request, conversation_id: str) -> HttpResponseBase:
         changes = ConversationChanges.parse(request.data)
         return _with_etag(
-            request, conversations().update(conversation_id, changes, if_revision=if_match(request))
+            request,
+            self.conversations.update(conversation_id, changes, if_revision=if_match(request)),
         )
 
     @operation(
@@ -171,7 +171,7 @@ class AgentConversationViewSet(ApiViewSet):
         irreversible="DELETE removes the conversation and all its messages for good.",
     )
     def destroy(self, request: Request, conversation_id: str) -> HttpResponseBase:
-        conversations().delete(conversation_id, if_revision=if_match(request))
+        self.conversations.delete(conversation_id, if_revision=if_match(request))
         return respond(request, None, 204)
 
 

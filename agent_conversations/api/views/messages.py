@@ -23,7 +23,6 @@ from agent_conversations.errors import (
     MessageNotFoundError,
     PreconditionFailedError,
 )
-from agent_conversations.services import conversations
 from agent_conversations.store.results import StoredMessage
 from agent_conversations.types import (
     CONTENT_RULE,
@@ -84,7 +83,7 @@ class AgentMessageViewSet(ApiViewSet):
     @action(detail=True, methods=["post"], url_path="message", url_name="new", name="New message")
     def add_message(self, request: Request, conversation_id: str) -> HttpResponseBase:
         message = AgentMessage.parse(request.data)
-        added = conversations().append_message(
+        added = self.conversations.append_message(
             conversation_id, message, idempotency_key=idempotency_key(request)
         )
         body = AgentMessageAdded(
@@ -126,7 +125,7 @@ class AgentMessageViewSet(ApiViewSet):
     @action(detail=True, methods=["post"], url_path="messages", url_name="list", name="Messages")
     def add_messages(self, request: Request, conversation_id: str) -> HttpResponseBase:
         messages = AgentMessagesRequest.parse(request.data).messages
-        added = conversations().append_messages(
+        added = self.conversations.append_messages(
             conversation_id, messages, idempotency_key=idempotency_key(request)
         )
         body = AgentMessagesAdded(
@@ -157,7 +156,7 @@ class AgentMessageViewSet(ApiViewSet):
     @add_messages.mapping.get
     def list_messages(self, request: Request, conversation_id: str) -> HttpResponseBase:
         query = MessagePageQuery.parse(request.query_params.dict())
-        page = conversations().list_messages(conversation_id, **dict(query))
+        page = self.conversations.list_messages(conversation_id, **dict(query))
         pagination = MessagePagination(
             total=page.total, limit=query.limit, has_more=page.next is not None, next=page.next
         )
@@ -178,7 +177,7 @@ class AgentMessageViewSet(ApiViewSet):
     def get_message(
         self, request: Request, conversation_id: str, message_id: str
     ) -> HttpResponseBase:
-        return _with_tag(request, conversations().get_message(conversation_id, message_id))
+        return _with_tag(request, self.conversations.get_message(conversation_id, message_id))
 
     @operation(
         "putAgentMessage",
@@ -207,7 +206,7 @@ class AgentMessageViewSet(ApiViewSet):
         self, request: Request, conversation_id: str, message_id: str
     ) -> HttpResponseBase:
         message = AgentMessage.parse(request.data)
-        put = conversations().put_message(
+        put = self.conversations.put_message(
             conversation_id,
             _checked_id(message_id, message),
             message,

@@ -9,7 +9,6 @@ from agent_conversations.api.openapi.examples import EXAMPLE_ID
 from agent_conversations.api.openapi.operations import operation
 from agent_conversations.api.responses import respond, respond_written
 from agent_conversations.api.views.base import ApiViewSet
-from agent_conversations.services import pushes
 from sessions_store.errors import (
     CorruptRecordError,
     PushConflictError,
@@ -55,7 +54,7 @@ class AgentPushViewSet(ApiViewSet):
     )
     @action(detail=True, methods=["post"], url_path="push", url_name="new", name="New push")
     def push(self, request: Request, conversation_id: str) -> HttpResponseBase:
-        created = pushes().create(conversation_id, AgentPushRequest.parse(request.data))
+        created = self.pushes.create(conversation_id, AgentPushRequest.parse(request.data))
         return respond_written(request, created.push, replayed=created.replayed, status=202)
 
     @operation(
@@ -71,4 +70,4 @@ class AgentPushViewSet(ApiViewSet):
     def retrieve_push(
         self, request: Request, conversation_id: str, push_id: str
     ) -> HttpResponseBase:
-        return respond(request, pushes().get(conversation_id, push_id))
+        return respond(request, self.pushes.get(conversation_id, push_id))

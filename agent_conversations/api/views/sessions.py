@@ -10,7 +10,6 @@ from agent_conversations.api.openapi.operations import operation
 from agent_conversations.api.responses import respond
 from agent_conversations.api.throttling import SessionRateThrottle
 from agent_conversations.api.views.base import ApiViewSet
-from agent_conversations.services import sessions
 from sessions_store.errors import CorruptRecordError, SessionNotFoundError
 from sessions_store.types import (
     WHAT_TO_SEND,
@@ -71,7 +70,7 @@ class AgentSessionViewSet(ApiViewSet):
     )
     def register_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         session = AgentSession.from_registration(request.data)
-        stored = sessions().set(conversation_id, session)
+        stored = self.sessions.set(conversation_id, session)
         body = AgentSessionRegistered.of(conversation_id, stored)
         return respond(request, body, 201)
 
@@ -93,7 +92,7 @@ class AgentSessionViewSet(ApiViewSet):
     )
     @register_session.mapping.get
     def retrieve_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
-        session = sessions().get(conversation_id)
+        session = self.sessions.get(conversation_id)
         if session is None:
             raise SessionNotFoundError
         return respond(request, AgentSessionStatus.of(conversation_id, session, now_ms()))
@@ -111,5 +110,5 @@ class AgentSessionViewSet(ApiViewSet):
     @register_session.mapping.delete
     def destroy_session(self, request: Request, conversation_id: str) -> HttpResponseBase:
         query = SessionDeletionQuery.parse(request.query_params.dict())
-        sessions().delete(conversation_id, query.session_id)
+        self.sessions.delete(conversation_id, query.session_id)
         return respond(request, None, 204)

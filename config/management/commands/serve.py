@@ -95,7 +95,10 @@ class Command(BaseCommand):
                 ("Docs", f"{address}/docs"),
                 ("Redis", redis),
                 ("Feature flag", "on" if settings.ELEVENLABS_AGENT_ENABLED else off),
-                ("Access", "API_TOKENS" if settings.API_TOKENS else "open: no API_TOKENS"),
+                (
+                    "Access",
+                    "API_TOKENS" if settings.API_TOKENS.are_needed else "open: no API_TOKENS",
+                ),
             ]
         )
 
@@ -124,7 +127,7 @@ def check_access(environment: Environment) -> None:
     Raises:
         CommandError: beyond loopback, with the flag on, and neither API_TOKENS nor ALLOW_ANONYMOUS.
     """
-    is_open = settings.ELEVENLABS_AGENT_ENABLED and not settings.API_TOKENS
+    is_open = settings.ELEVENLABS_AGENT_ENABLED and not settings.API_TOKENS.are_needed
     if is_open and not environment.allow_anonymous and not _is_loopback(environment.host):
         raise CommandError(
             f"Not listening on {environment.host} without API_TOKENS: anyone who reaches that "

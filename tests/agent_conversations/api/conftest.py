@@ -71,7 +71,7 @@ class Api:
 
     def __init__(self, redis: Redis, client: ServedClient) -> None:
         self.redis = redis
-        self._client = client
+        self.client = client
 
     def send(
         self,
@@ -86,7 +86,7 @@ class Api:
         if body is None:
             body = b""
         encoded = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-        response: Response = self._client.generic(
+        response: Response = self.client.generic(
             method, PREFIX + path, encoded, content_type, headers=headers
         )
         assert response.headers["Cache-Control"] == "no-store"
