@@ -1,9 +1,12 @@
 """Who may use the service: tokens, what each may do, and the tickets of pages in their place."""
 
 import hashlib
+import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, LiteralString, get_args
 
 from django.core.signing import BadSignature, TimestampSigner
@@ -16,6 +19,10 @@ Scope = Literal["read", "write", "push", "erase", "metrics"]
 
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 TICKET_SECONDS = 12 * 60 * 60
+LOOK_SECONDS = 1.0
+"""How often a file of tokens is looked at, at most."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,15 @@ class Tokens:
     def __init__(self, clients: Mapping[str, Client]) -> None:
         self.are_needed = bool(clients)
         """Whether a request needs one; else everyone may do everything."""
+        self._set(clients)
+
+    def _set(self, clients: Mapping[str, Client]) -> None:
         self._clients = clients
         self._by_digest = {_digest(token): token for token in clients}
+
+    def clients(self) -> Collection[Client]:
+        """Return those who have a token."""
+        return self._clients.values()
 
     def find(self, sent: str) -> Client | None:
         """Return the client of the token that was sent, or of the ticket."""
@@ -112,6 +126,97 @@ class Tokens:
 
     def has_shorter_than(self, characters: int) -> bool:
         return any(len(token) < characters for token in self._clients)
+
+
+class TokensWithFile(Tokens):
+    """Tokens, and those of a file, which is read anew once it has changed.
+
+    A file that cannot be read, or has an entry that cannot be used, changes nothing: the log says
+    so, and the tokens that it had stay. With an empty one, nobody gets in.
+
+    Args:
+        clients: beside the file; where both have a token, theirs counts.
+
+    Raises:
+        TokensFileError: the file cannot be used at the start.
+    """
+
+    def __init__(self, clients: Mapping[str, Client], path: Path) -> None:
+        self._beside = clients
+        self._path = path
+        self._seen = _state_of(path)
+        self._looks_at = 0.0
+        super().__init__({**read_tokens(path), **clients})
+        self.are_needed = True
+
+    def clients(self) -> Collection[Client]:
+        self._look()
+        return super().clients()
+
+    def find(self, sent: str) -> Client | None:
+        self._look()
+        return super().find(sent)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + LOOK_SECONDS
+        state = _state_of(self._path)
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            self._set({**read_tokens(self._path), **self._beside})
+        except TokensFileError as error:
+            _logger.error(
+                "API_TOKENS_FILE cannot be used: the tokens stay as they were",
+                extra={"reason": f"must {error}"},
+            )
+        else:
+            _logger.info("API_TOKENS_FILE was read anew", extra={"tokens": len(self._clients)})
+
+
+class TokensFileError(ValueError):
+    """The text is what ``API_TOKENS_FILE`` must be or have; it quotes nothing of it."""
+
+    def __init__(self, must: str, hint: str) -> None:
+        super().__init__(must)
+        self.hint = hint
+
+
+def read_tokens(path: Path) -> dict[str, Client]:
+    """Return the clients of a file by their tokens: an entry a line, ``#`` begins a comment.
+
+    Raises:
+        TokensFileError: it cannot be read, or a line cannot be used.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        raise TokensFileError(
+            "be a file that can be read", "It is UTF-8, and this process may read it."
+        ) from None
+    clients = {}
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            token, client = parse_entry(line, f"line-{number}")
+        except EntryError as error:
+            must = f"be a file of tokens (line {number} must {error.must})"
+            raise TokensFileError(must, error.hint) from None
+        clients[token] = client
+    return clients
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file, whether it is written or replaced."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def ticket_of(token: str) -> str:

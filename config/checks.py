@@ -16,7 +16,8 @@ def check_tokens(**_: Any) -> list[CheckMessage]:
         return []
     return [
         CheckWarning(
-            "API_TOKENS has a token of fewer than 16 characters, which can be guessed.",
+            "A token of API_TOKENS or API_TOKENS_FILE has fewer than 16 characters, and can be "
+            "guessed.",
             hint="Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
             id="elevenlabs_agent.W003",
         )

@@ -21,7 +21,14 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agent_conversations.access import EntryError, Tokens, parse_entry
+from agent_conversations.access import (
+    EntryError,
+    Tokens,
+    TokensFileError,
+    TokensWithFile,
+    parse_entry,
+    read_tokens,
+)
 from agent_conversations.store.repository import DEFAULT_MAX_BYTES, DEFAULT_MAX_MESSAGES
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
@@ -76,6 +83,15 @@ def _usable_entry(entry: str) -> str:
     except EntryError as error:
         raise PydanticCustomError(error.check_id, error.must, {"hint": error.hint}) from None
     return entry
+
+
+def _usable_file(path: str) -> str:
+    try:
+        read_tokens(Path(path))
+    except TokensFileError as error:
+        context = {"must": str(error), "hint": error.hint}
+        raise PydanticCustomError("E018", "{must}", context) from None
+    return path
 
 
 def _default_workers() -> int:
@@ -277,6 +293,11 @@ class Environment(BaseSettings):
         "`Authorization: Bearer <token>`, or the token as the password of a browser's login; "
         "unset: open",
     )
+    api_tokens_file: Annotated[str, AfterValidator(_usable_file)] = Field(
+        default="",
+        description="a file with more of them, one a line; `#` begins a comment; a change counts "
+        "within a second",
+    )
     elevenlabs_webhook_secrets: Annotated[list[str], BeforeValidator(_entries)] = Field(
         default=[],
         repr=False,
@@ -338,13 +359,14 @@ class Environment(BaseSettings):
         return self.live_port or self.port + (1 if self.port < 65_535 else -1)
 
     def tokens(self) -> Tokens:
-        """Return ``api_tokens``; one without a name has that of its position."""
-        return Tokens(
-            dict(
-                parse_entry(entry, f"token-{position}")
-                for position, entry in enumerate(self.api_tokens, start=1)
-            )
+        """Return all of them; one without a name has that of its position."""
+        clients = dict(
+            parse_entry(entry, f"token-{position}")
+            for position, entry in enumerate(self.api_tokens, start=1)
         )
+        if not self.api_tokens_file:
+            return Tokens(clients)
+        return TokensWithFile(clients, Path(self.api_tokens_file).absolute())
 
 
 class InvalidEnvironmentError(ImproperlyConfigured):

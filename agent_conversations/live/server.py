@@ -39,7 +39,12 @@ from agent_conversations.errors import (
 )
 from agent_conversations.live.changes import Version
 from agent_conversations.live.hub import COMPARE_SECONDS, Hub
-from agent_conversations.live.viewer import CLOSE_SECONDS, WRITE_LIMIT_BYTES, Viewer
+from agent_conversations.live.viewer import (
+    CLOSE_SECONDS,
+    POLICY_VIOLATION,
+    WRITE_LIMIT_BYTES,
+    Viewer,
+)
 from agent_conversations.metrics import ERRORS, LIVE_VIEWERS
 from agent_conversations.served_requests import (
     REQUEST_ID_HEADER,
@@ -122,6 +127,7 @@ class LiveServer:
             ping_interval=PING_SECONDS,
             ping_timeout=PING_SECONDS,
         )
+        self._ending = asyncio.create_task(self._end_without_token())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -129,8 +135,19 @@ class LiveServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._server.wait_closed()
-        self._running.cancel()
-        await asyncio.wait([self._running])
+        for task in (self._running, self._ending):
+            task.cancel()
+        await asyncio.wait([self._running, self._ending])
+
+    async def _end_without_token(self) -> None:
+        """End the connections of clients whose token is taken away, as long as the task runs."""
+        while True:
+            await asyncio.sleep(self._compare_seconds)
+            clients = set(settings.API_TOKENS.clients())
+            for connection in self._server.connections:
+                assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
+                if connection.client and connection.client not in clients:
+                    connection.end(POLICY_VIOLATION, "The token is not valid any more.")
 
     async def _watch(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
@@ -175,7 +192,7 @@ class LiveServer:
             if connection.query.session_id is not None:
                 # It takes pushes, as the session that it could register does.
                 _check_scope(client, "write")
-            connection.user_id = client.user_id if client else None
+            connection.client = client
         except Exception as error:  # each has its row in the table of errors
             return _refuse(connection, error)
         if connection.query.after is not None and connection.query.revision is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 
 from websockets.asyncio.server import ServerConnection, broadcast
 
+from agent_conversations.access import Client
 from agent_conversations.frames import type_of
 from agent_conversations.live.changes import Version
 from agent_conversations.metrics import LIVE_DROPS, LIVE_FRAMES
@@ -22,6 +23,7 @@ STALLED_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
 TRY_AGAIN_LATER = 1013
 NORMAL_CLOSURE = 1000
+POLICY_VIOLATION = 1008
 
 
 class Viewer(ServerConnection):
@@ -34,8 +36,8 @@ class Viewer(ServerConnection):
     served: ServedRequest
     """Its opening handshake."""
     query: ViewerQuery
-    user_id: str | None = None
-    """The one user whose conversations it may see; ``None``: all."""
+    client: Client | None = None
+    """Whose token it has; ``None`` where nobody needs one."""
     known: Version | None = None
     """What it has, as far as it was sent; ``None``: nothing."""
     resumes = False
@@ -55,6 +57,11 @@ class Viewer(ServerConnection):
     def may_see(self, owner: str | None) -> bool:
         """Whether it may see a conversation of this user."""
         return self.user_id in (None, owner)
+
+    @property
+    def user_id(self) -> str | None:
+        """The one user whose conversations it may see; ``None``: all."""
+        return self.client.user_id if self.client else None
 
     @property
     def is_delta(self) -> bool:

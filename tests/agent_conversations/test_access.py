@@ -1,12 +1,22 @@
 """Tokens, and the tickets that pages have in place of one."""
 
+import os
 import re
 import time
+from pathlib import Path
 
 import pytest
 import time_machine
 
-from agent_conversations.access import TICKET_SECONDS, Client, Tokens, ticket_of
+from agent_conversations import access
+from agent_conversations.access import (
+    TICKET_SECONDS,
+    Client,
+    Tokens,
+    TokensFileError,
+    TokensWithFile,
+    ticket_of,
+)
 
 FIRST, SECOND = "a-long-enough-token", "another-long-token"
 FRONTEND, CALLBACKS = Client("frontend"), Client("callbacks")
@@ -52,3 +62,81 @@ def test_ticket_of_a_ticket_is_none() -> None:
 
 def test_ticket_may_stand_in_the_name_of_a_subprotocol() -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]+", ticket_of("a token of any ü characters"))
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of tokens that is looked at whenever one is asked for."""
+    monkeypatch.setattr(access, "LOOK_SECONDS", 0.0)
+    path = tmp_path / "tokens"
+    path.write_text(f"# who may read\n\n app:{FIRST}:read:u,1 \n{SECOND}\n")
+    return path
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a file as it should be: there is no moment in which it has a part of the text."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").rename(path)
+
+
+def test_file_has_an_entry_a_line_and_comments(file: Path) -> None:
+    tokens = TokensWithFile({"beside-the-file": CALLBACKS}, file)
+
+    assert tokens.are_needed
+    assert tokens.find(FIRST) == Client("app", frozenset({"read"}), "u,1")
+    assert tokens.find(SECOND) == Client("line-4")
+    assert tokens.find(ticket_of(SECOND)) == Client("line-4")
+    assert tokens.find("beside-the-file") is CALLBACKS
+    assert tokens.find("# who may read") is None
+
+
+def test_token_is_given_and_taken_away_by_the_file(file: Path) -> None:
+    tokens = TokensWithFile({}, file)
+
+    replace(file, f"app:{FIRST}:read\napp:the-next-token:read\n")
+    assert tokens.find(FIRST) == tokens.find("the-next-token")
+    ticket = ticket_of(FIRST)
+    assert tokens.find(ticket)
+    replace(file, "app:the-next-token:read\n")
+    assert tokens.find(FIRST) is tokens.find(SECOND) is tokens.find(ticket) is None
+    assert tokens.find("the-next-token")
+
+
+def test_empty_file_lets_nobody_in(file: Path) -> None:
+    tokens = TokensWithFile({}, file)
+
+    replace(file, "")
+
+    assert tokens.are_needed
+    assert tokens.find(FIRST) is None
+
+
+@pytest.mark.parametrize("text", ["app:MARK:raed", "app:MARK MARK", b"\xff", None])
+def test_unusable_file_changes_nothing_and_is_logged_once(
+    file: Path, log: pytest.LogCaptureFixture, text: str | bytes | None
+) -> None:
+    tokens = TokensWithFile({}, file)
+    if text is None:
+        file.unlink()
+    else:
+        file.write_bytes(text if isinstance(text, bytes) else b"\n" + text.encode())
+
+    assert tokens.find(FIRST)
+    assert tokens.find(SECOND)
+    assert log.messages == ["API_TOKENS_FILE cannot be used: the tokens stay as they were"]
+    assert "MARK" not in log.text
+    with pytest.raises(TokensFileError) as caught:
+        TokensWithFile({}, file)
+    assert "MARK" not in str(caught.value)
+    replace(file, "app:the-next-token")
+    assert tokens.find(FIRST) is None
+    assert tokens.find("the-next-token")
+
+
+def test_file_is_looked_at_once_a_second(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LOOK_SECONDS", 60.0)
+    tokens = TokensWithFile({}, file)
+    assert tokens.find(FIRST)
+    os.truncate(file, 0)
+
+    assert tokens.find(FIRST)

@@ -1,5 +1,6 @@
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ ANY_PROBLEM = {
     "CORS_ALLOWED_ORIGINS": "app.example.com",
     "CORS_ALLOW_HEADERS": "x request id",
     "API_TOKENS": "alice:",
+    "API_TOKENS_FILE": "/nowhere",
     "ALLOW_ANONYMOUS": "perhaps",
     "SESSION_RATE": "often",
     "SESSION_ENCRYPTION_KEYS": "word",
@@ -71,7 +73,7 @@ def test_every_problem_is_reported_at_once(read: Read) -> None:
     assert all(
         found.msg in str(error) and str(found.hint) in str(error) for found in error.problems
     )
-    assert "have 18 problems:" in str(error)
+    assert "have 19 problems:" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,8 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         ({"API_TOKENS": "bob:a-long-enough-token:read:"}, "elevenlabs_agent.E016"),
         ({"API_TOKENS": f"bob:a-long-enough-token:read:{'u' * 257}"}, "elevenlabs_agent.E016"),
         ({"API_TOKENS": "bob:a-long-enough-token:metrics:u-1"}, "elevenlabs_agent.E017"),
+        ({"API_TOKENS_FILE": "/nowhere"}, "elevenlabs_agent.E018"),
+        ({"API_TOKENS_FILE": "/"}, "elevenlabs_agent.E018"),
         ({"API_TOKENS": "x:y:a-long-enough-token"}, "elevenlabs_agent.E015"),
         ({"ELEVENLABS_AGENT_ENABLED": "true!"}, "elevenlabs_agent.E009"),
         ({"ALLOW_ANONYMOUS": "maybe"}, "elevenlabs_agent.E009"),
@@ -290,6 +294,27 @@ def test_token_has_the_scopes_and_the_user_of_its_entry(read: Read) -> None:
     bound = read(API_TOKENS="ada:ddd:read+write:u-1:x").tokens().find("ddd")
     assert bound == Client("ada", frozenset({"read", "write"}), "u-1:x")
     assert {"read", "write", "push", "erase", "metrics"} == SCOPES
+
+
+def test_fault_in_the_file_of_tokens_names_its_line(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("a:b\n# c\nalice:MARK:raed\n")
+
+    (found,) = problems(read, API_TOKENS_FILE=str(path)).problems
+
+    assert "(line 3 must have scopes among read, write, push, erase and metrics)" in found.msg
+    assert found.hint
+    assert "MARK" not in found.msg + found.hint
+
+
+def test_tokens_of_the_file_come_beside_the_others(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("ada:aaa:read:u-1\n")
+
+    tokens = read(API_TOKENS="bbb", API_TOKENS_FILE=str(path)).tokens()
+
+    assert tokens.find("aaa") == Client("ada", frozenset({"read"}), "u-1")
+    assert tokens.find("bbb") == Client("token-1")
 
 
 def test_list_without_entries_is_the_default(read: Read) -> None:

@@ -61,8 +61,9 @@ def document() -> Json:
             "names its session is given the pushes for it, and says what became of them; whatever "
             "else a client sends is ignored. A connection that is refused gets an HTTP response in "
             f"the envelope of errors: {refusals}. The server closes with 1000 once the "
-            "conversation is deleted, with 1001 when it stops, with 1009 after too long a frame of "
-            "a client, and with 1013 where a client does not read.",
+            "conversation is deleted, with 1001 when it stops, with 1008 when the token is taken "
+            "away, with 1009 after too long a frame of a client, and with 1013 where a client does "
+            "not read.",
         },
         "defaultContentType": "application/json",
         "servers": {

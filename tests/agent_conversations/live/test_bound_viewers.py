@@ -146,3 +146,17 @@ def test_tab_is_given_no_push_after_the_user_changed(watch_as: WatchAs) -> None:
     adas.wait_for(lambda self: "agent_session.push" in self.types)
     assert "agent_session.push" not in bobs.types
     wait_until(lambda: services.pushes().get("c-1", "p-1").state == "sent")
+
+
+@pytest.mark.usefixtures("of_bob")
+def test_viewer_is_cut_off_once_the_token_is_gone(watch_as: WatchAs, settings: Settings) -> None:
+    bobs, everyones = watch_as("bob"), watch_as("all")
+    for one in (bobs, everyones):
+        one.wait_for_types("snapshot")
+
+    settings.API_TOKENS = Tokens({"the-next-token-of-all": Client("backend")})
+
+    bobs.wait_for(lambda self: self.close_code == 1008)
+    services.conversations().append_message("c-1", MESSAGE)
+    everyones.wait_for(lambda self: self.copy and self.copy["messageCount"] == 2)
+    assert everyones.close_code is None, "another token of the same client is there"
