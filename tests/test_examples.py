@@ -224,6 +224,7 @@ class Reader:
         self._ours = {
             ".venv/bin/python": sys.executable,
             "…/.data": str(self._data_dir),
+            "/etc/elevenlabs-agent.tokens": str(folder / "tokens"),
             "localhost:6379": f"localhost:{redis_port}",
             **{f"127.0.0.1:{page}": f"127.0.0.1:{ours}" for page, ours in self._ports.items()},
             **{f"runserver {page}": f"runserver {ours}" for page, ours in self._ports.items()},

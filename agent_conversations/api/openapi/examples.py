@@ -99,15 +99,16 @@ FRAMES: dict[str, dict[str, Any]] = {
 _ARGUMENTS: dict[type[Exception], tuple[Any, ...]] = {
     StoreUnavailableError: ("TimeoutError",),
     CorruptRecordError: ("conversation", EXAMPLE_ID),
-    PermissionDeniedError: (str(ScopeMissingError("read")),),
     ConversationExistsError: (EXAMPLE_ID,),
     ConversationFullError: ("messages", DEFAULT_MAX_MESSAGES),
     UnsupportedMediaType: ("text/plain",),
 }
 
 
-def example_error(error: type[Exception], invalid: tuple[str, str]) -> Exception:
+def example_error(error: type[Exception], invalid: tuple[str, str], scope: str | None) -> Exception:
     """Return an exception as it is raised; ``invalid`` is the field and sentence of a 400."""
+    if error is PermissionDeniedError:
+        return ScopeMissingError(str(scope))
     if error is InvalidRequestError:
         return InvalidRequestError.of_field(*invalid)
     return error(*_ARGUMENTS.get(error, ()))

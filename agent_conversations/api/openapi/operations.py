@@ -107,7 +107,9 @@ def operation(
             request={_JSON: OpenApiRequest(request, examples=_examples(examples))}
             if request
             else None,
-            responses=dict(sorted({**succeeded, **error_responses(all_errors, invalid)}.items())),
+            responses=dict(
+                sorted({**succeeded, **error_responses(all_errors, invalid, scope)}.items())
+            ),
         )(action)
 
     return declare
@@ -124,13 +126,15 @@ def success_response(body: Body, description: str, examples: Mapping[str, Json])
 
 
 def error_responses(
-    errors: Iterable[type[Exception]], invalid: tuple[str, str] = ("", "")
+    errors: Iterable[type[Exception]],
+    invalid: tuple[str, str] = ("", ""),
+    scope: Scope | None = None,
 ) -> dict[int, OpenApiResponse]:
     """Return one response for each status, with an example of each code that it can have."""
     by_status: dict[int, dict[str, Json]] = {}
     for error in errors:
         row = ERROR_RESPONSES[error]
-        body = envelope(example_error(error, invalid)).to_wire()
+        body = envelope(example_error(error, invalid, scope)).to_wire()
         by_status.setdefault(row.status, {})[row.code] = body
     return {
         status: OpenApiResponse(

@@ -1,6 +1,8 @@
 """Who may use the API."""
 
 import base64
+import re
+from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -33,6 +35,26 @@ SCOPE_OF = {
     ("GET", "/c-1/push/p-1"): "read",
 }
 """The scope that each operation needs."""
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "access.md"
+
+
+def test_page_on_access_has_each_scope_and_its_routes() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    documented = {
+        (method, path): scope
+        for scope, text in rows
+        for method, path in re.findall(r"`([A-Z]+) (/\S+)`", text.partition(";")[0])
+        if scope in SCOPES
+    }
+    ids = {"c-1": "{conversationId}", "m-1": "{messageId}", "p-1": "{pushId}"}
+
+    assert {scope for scope, _ in rows} >= SCOPES
+    assert documented == {
+        (method, re.sub("c-1|m-1|p-1", lambda found: ids[found[0]], path)): scope
+        for (method, path), scope in SCOPE_OF.items()
+    }
 
 
 def basic(password: str) -> dict[str, str]:
