@@ -3,15 +3,12 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from agent_conversations.store import keys
-from agent_conversations.store.scripts import BYTES_AT_ONCE
+from agent_conversations.store.scripts import ConversationScripts
 from sessions_store.types import AgentSession
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
-from sessions_store.wire.model import SCHEMA_VERSION
 from tests.benchmarks.plain_way import PlainConversations
 from tests.benchmarks.workplace import API, MESSAGE, Workplace
 
@@ -42,14 +39,14 @@ class Case:
     most_over_floor: float | None = None
 
 
-def prepare(place: Workplace) -> None:
+def prepare(place: Workplace, listed: int = LISTED) -> None:
     """Make the conversations that the cases ask for, ours and plain ones."""
     plain = PlainConversations(place.redis)
     for size in SIZES:
         place.conversation(f"bench-{size}", size)
         plain.create(f"bench-{size}", size)
-    place.many("bench-list", LISTED, messages=10)
-    for number in range(LISTED):
+    place.many("bench-list", listed, messages=10)
+    for number in range(listed):
         plain.create(f"bench-list-{number}", 10)
 
 
@@ -59,26 +56,11 @@ def cases(place: Workplace) -> list[Case]:
     plain = PlainConversations(place.redis)
     numbers = iter(range(10**9))
 
-    script = partial(place.store.script, "agent_conversations.store")
-    read_script, append_script = script("read_conversation"), script("append_messages")
-    create_script, put_script = script("create_conversation"), script("put_message")
+    scripts = ConversationScripts(place.store, retention_ms=0, index_keys=lambda _: keys.INDEX_KEYS)
     limits = {"max_messages": 10**9, "max_bytes": 10**12}
 
-    def common(conversation_id: str) -> dict[str, Any]:
-        """Return what every script on a conversation is given."""
-        names = ("record_key", "messages_key", "message_ids_key")
-        return {
-            **dict(zip(names, keys.record_keys(conversation_id), strict=True)),
-            "index_keys": keys.INDEX_KEYS,
-            "conversation_id": conversation_id,
-            "retention_ms": 0,
-            "schema_version": SCHEMA_VERSION,
-        }
-
-    whole = {"bytes_at_once": BYTES_AT_ONCE}
-
     def read(size: int) -> Action:
-        return lambda: read_script(**common(f"bench-{size}"), **whole)
+        return lambda: scripts.run("read_conversation", f"bench-{size}")
 
     def stored_message(message_id: str) -> bytes:
         wire = MESSAGE.to_wire() | {"messageId": message_id, "timestamp": iso_from_ms(now_ms())}
@@ -87,32 +69,34 @@ def cases(place: Workplace) -> list[Case]:
     def append(size: int) -> Action:
         def call() -> object:
             message_id = f"msg-{place.name}-{next(numbers):013d}"
-            return append_script(
-                **common(f"bench-{size}"),
+            return scripts.run(
+                "append_messages",
+                f"bench-{size}",
                 **limits,
                 given=[message_id, stored_message(message_id)],
-                revision="0123456789abcdef",
+                new_revision="0123456789abcdef",
             )
 
         return call
 
     def put() -> object:
-        return put_script(
-            **common("bench-100"),
+        return scripts.run(
+            "put_message",
+            "bench-100",
             **limits,
             message_id="put",
             message_json=stored_message("put"),
             own_timestamp="",
             allowed="",
-            revision="0123456789abcdef",
+            new_revision="0123456789abcdef",
         )
 
     def create() -> object:
         fields = ("schemaVersion", 1, "revision", "0123456789abcdef", "requestDigest", "0" * 32)
         conversation_id = f"agent-{place.name}-{next(numbers):012d}"
-        return create_script(
-            **common(conversation_id),
-            **whole,
+        return scripts.run(
+            "create_conversation",
+            conversation_id,
             deleted_key=keys.deleted_key(conversation_id),
             key_digest="",
             fields=[*fields, "agentId", "agent_1"],
