@@ -1,6 +1,7 @@
 """A page at an origin of its own, in which ``@elevenlabs/client`` makes recorded calls."""
 
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,16 @@ class _Quiet(SimpleHTTPRequestHandler):
 def bring_client(folder: Path) -> None:
     """Put the library beside the page of ``folder``."""
     shutil.copy(CLIENT, folder)
+
+
+def bundle_react_page(folder: Path) -> None:
+    """Put what ``react.js`` imports, and itself, into one script beside the page of ``folder``."""
+    subprocess.run(
+        ["node_modules/.bin/esbuild", "react.js", "--bundle", f"--outfile={folder / 'react.js'}"],
+        cwd=PROJECT_DIR / "tests" / "typescript",
+        capture_output=True,
+        check=True,
+    )
 
 
 def open_page(page: Page, address: str) -> None:

@@ -1,5 +1,6 @@
 """The API's paths: each is declared with its action in ``views``."""
 
+from django.urls import register_converter
 from rest_framework.routers import SimpleRouter
 
 from agent_conversations import API_PREFIX
@@ -8,6 +9,21 @@ from agent_conversations.api.views.live import LiveViewSet
 from agent_conversations.api.views.messages import AgentMessageViewSet
 from agent_conversations.api.views.pushes import AgentPushViewSet
 from agent_conversations.api.views.sessions import AgentSessionViewSet
+
+
+class ClientsIdConverter:
+    """An id of a client's own, with whatever is in it: Django's ``path`` has no line break."""
+
+    regex = r"[\s\S]+"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(ClientsIdConverter, "clients_id")
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for basename, viewset in (

@@ -173,7 +173,9 @@ class AgentMessageViewSet(ApiViewSet):
         headers=[ETAG],
         errors=[ConversationNotFoundError, MessageNotFoundError, CorruptRecordError],
     )
-    @action(detail=True, url_path="messages/<path:message_id>", url_name="message", name="Message")
+    @action(
+        detail=True, url_path="messages/<clients_id:message_id>", url_name="message", name="Message"
+    )
     def get_message(
         self, request: Request, conversation_id: str, message_id: str
     ) -> HttpResponseBase:

@@ -66,7 +66,7 @@ class AgentPushViewSet(ApiViewSet):
         example={**_PUSH, "state": "failed", "reason": "The call has ended."},
         errors=[PushNotFoundError, CorruptRecordError],
     )
-    @action(detail=True, url_path="push/<path:push_id>", url_name="detail", name="Push")
+    @action(detail=True, url_path="push/<clients_id:push_id>", url_name="detail", name="Push")
     def retrieve_push(
         self, request: Request, conversation_id: str, push_id: str
     ) -> HttpResponseBase:

@@ -25,8 +25,8 @@ def _find_routes() -> Iterator[tuple[str, str]]:
                 yield (
                     method.upper(),
                     path.replace("<str:conversation_id>", "c-1")
-                    .replace("<path:message_id>", "m-1")
-                    .replace("<path:push_id>", "p-1"),
+                    .replace("<clients_id:message_id>", "m-1")
+                    .replace("<clients_id:push_id>", "p-1"),
                 )
 
 

@@ -20,7 +20,15 @@ from tests.agent_conversations.api.routes import PREFIX
 from tests.agent_conversations.webhooks import SECRET, delivery, encoded, signature, turn
 from tests.elevenlabs_server import Call, ElevenLabsServer, elevenlabs_server
 from tests.faults.servers import Service
-from tests.frontend import CLIENT, NOTHING_LEFT, begin_call, bring_client, module_of, open_page
+from tests.frontend import (
+    CLIENT,
+    NOTHING_LEFT,
+    begin_call,
+    bring_client,
+    bundle_react_page,
+    module_of,
+    open_page,
+)
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -54,7 +62,7 @@ def elevenlabs() -> Iterator[ElevenLabsServer]:
 @pytest.fixture
 def talk(request: pytest.FixtureRequest) -> str:
     """The id of a conversation that is not there yet."""
-    return str(request.node.name).replace("_", "-")
+    return re.sub(r"\W", "-", request.node.name.replace("_", "-")).rstrip("-")
 
 
 @pytest.fixture
@@ -586,3 +594,51 @@ def test_documented_example_records_a_voice(
     wait_until(lambda: session(service, talk))
     push(service, talk, "The report is done.")
     assert call.expect("user_message")["text"] == "The report is done."
+
+
+@pytest.fixture
+def page_in_react(page: Page, frontend: str, tmp_path: Path) -> Page:
+    """A page with what ``react.js`` brings."""
+    bundle_react_page(tmp_path)
+    page.goto(frontend)
+    page.add_script_tag(url="react.js")
+    return page
+
+
+@pytest.mark.parametrize("given_to", ["startSession", "provider"])
+def test_call_of_a_react_page_is_recorded(
+    service: Service,
+    elevenlabs: ElevenLabsServer,
+    page_in_react: Page,
+    talk: str,
+    given_to: str,
+) -> None:
+    page = page_in_react
+    options = {
+        **api_of(service),
+        "conversationId": talk,
+        "create": True,
+        "session": {"signedUrl": elevenlabs.signed_url},
+        "live": f"ws://127.0.0.1:{service.live_port}{PREFIX}/ws",
+    }
+    page.evaluate(
+        "(given) => beginInReact(...given)",
+        [module_of(service.port), options, elevenlabs.signed_url, given_to],
+    )
+    call = elevenlabs.next_call()
+    call.agent_says("How can I help?")
+    wait_until(lambda: said(service, talk))
+    page.evaluate("conversation.sendUserMessage('What is left for today?')")
+    wait_until(lambda: len(said(service, talk)) == 2)
+    pushed = service.api.send("POST", f"{PREFIX}/{talk}/push", {"text": "The report is done."})
+    wait_until(lambda: len(said(service, talk)) == 3)
+    page.evaluate("conversation.endSession()")
+
+    assert pushed.status == 202
+    assert said(service, talk) == [
+        "How can I help?",
+        "What is left for today?",
+        "The report is done.",
+    ]
+    wait_until(lambda: session(service, talk) is None)
+    page.wait_for_function(NOTHING_LEFT)

@@ -1,5 +1,7 @@
 """``POST /{conversationId}/push`` and ``GET /{conversationId}/push/{pushId}``."""
 
+from urllib.parse import quote
+
 import pytest
 
 from agent_conversations import services
@@ -34,10 +36,11 @@ def test_push_without_an_id_is_given_one(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("registered")
-def test_id_of_a_push_may_have_slashes(api: Api) -> None:
-    api.post("/c-1/push", {**PUSH, "pushId": "reports/42"})
+@pytest.mark.parametrize("push_id", ["reports/42", "a line\nbreak", " / "])
+def test_any_id_of_a_push_leads_to_it(api: Api, push_id: str) -> None:
+    api.post("/c-1/push", {**PUSH, "pushId": push_id})
 
-    assert api.get("/c-1/push/reports/42").json()["pushId"] == "reports/42"
+    assert api.get(f"/c-1/push/{quote(push_id)}").json()["pushId"] == push_id
 
 
 @pytest.mark.usefixtures("registered")
