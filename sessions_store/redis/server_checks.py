@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -45,6 +45,11 @@ _NO_CLUSTER = ServerProblem(
     "place of redis+cluster:// (rediss:// over TLS).",
     refuses_writes=True,
 )
+_SLOTS_AWAY = ServerProblem(
+    "cluster_down",
+    "The Cluster takes no writes, because some of its slots are with no node that is up "
+    "(CLUSTER NODES says which). Bring their primary back, or a replica of it.",
+)
 OTHER_KIND = frozenset({_CLUSTER.code, _NO_CLUSTER.code})
 """Codes of problems that are over when REDIS_URL is written otherwise, and never before."""
 
@@ -79,6 +84,10 @@ REFUSALS: Mapping[str, ServerProblem] = {
 }
 """By the first word of the error with which the server refuses a write."""
 
+_AWAY = (
+    "The server does not reply ({cause}). Its share of the conversations is away until it, or a "
+    "replica in its place, is back."
+)
 _DISK_FULL = (
     "The server's disk is full and it takes no writes. Free some space; it then takes them again."
 )
@@ -90,6 +99,9 @@ def check_server(
 ) -> list[ServerProblem]:
     """Return the problems of the server, or of all nodes of a cluster; an empty list if none.
 
+    A cluster some of whose nodes take writes does so: what the others refuse is told, and does not
+    count as a refusal.
+
     Args:
         probe_keys: two keys, to whose first a harmless write is made; in the slots, on a Redis
             Cluster, of a record and of the index.
@@ -97,7 +109,7 @@ def check_server(
             ``volatile-*`` eviction policy removes only keys that have one.
 
     Raises:
-        StoreUnavailableError: Redis is unavailable.
+        StoreUnavailableError: Redis is unavailable, or all nodes of a cluster are.
     """
     if not store.is_cluster:
         return _check_node(store, store.nodes()[0], probe_keys, conversations_expire)
@@ -107,12 +119,25 @@ def check_server(
         if error.cause != NOT_A_CLUSTER:
             raise
         return [_NO_CLUSTER]
-    problems: dict[str, ServerProblem] = {}
+    found: list[tuple[Node, list[ServerProblem]]] = []
+    errors: list[StoreUnavailableError] = []
     for node, key in probes.items():
-        for problem in _check_node(store, node, key and [key], conversations_expire):
-            told = replace(problem, message=f"{node.address}: {problem.message}")
-            problems.setdefault(problem.code, told)
-    return list(problems.values())
+        try:
+            found.append((node, _check_node(store, node, key and [key], conversations_expire)))
+        except StoreUnavailableError as error:
+            errors.append(error)
+            away = ServerProblem("node_unavailable", _AWAY.format(cause=error.cause), True)
+            found.append((node, [away]))
+    if len(errors) == len(found):
+        raise errors[0]
+    is_refused = all(any(one.refuses_writes for one in problems) for _, problems in found)
+    told: dict[str, ServerProblem] = {}
+    for node, problems in found:
+        for one in problems:
+            refuses = one.refuses_writes and is_refused
+            message = f"{node.address}: {one.message}"
+            told.setdefault(one.code, ServerProblem(one.code, message, refuses))
+    return list(told.values())
 
 
 def _probes(store: StoreClient, key: str) -> Mapping[Node, str | None]:
@@ -256,7 +281,9 @@ def _refusal_of_write(
             raise
         problem = REFUSALS[error.cause]
         sentence = _DISK_FULL if "No space left on device" in text else problem.message
-        if problem is _CLUSTER:
+        if problem is _CLUSTER and store.is_cluster:
+            problem, sentence = _SLOTS_AWAY, _SLOTS_AWAY.message
+        elif problem is _CLUSTER:
             sentence = sentence.format(address=node.address)
         return ServerProblem(problem.code, f"{error.cause}: {sentence}", refuses_writes=True)
     return None

@@ -21,6 +21,7 @@ from sessions_store.redis.server_checks import (
     SharedCheck,
     check_server,
 )
+from tests.deployments import FAILURE_MS, PATIENCE_MS, cluster_servers
 from tests.faults.servers import fill_disk, free_port
 from tests.waiting import wait_until
 
@@ -142,6 +143,36 @@ def test_node_of_a_cluster_refuses_writes(tmp_path: Path, *, with_slots: bool) -
 
     assert [(one.code, one.refuses_writes) for one in found] == [("cluster", True)]
     assert "single server" in found[0].message
+
+
+def test_cluster_is_ready_while_one_of_its_nodes_takes_writes(tmp_path: Path) -> None:
+    alone: dict[str, Any] = {"failure_ms": PATIENCE_MS, "primaries": 2, "replicas": 0}
+    with cluster_servers(tmp_path, **alone, options=DURABLE) as cluster:
+        store = StoreClient.from_url(cluster.url)
+        first, second = cluster.servers
+        assert check_server(store, READINESS_KEYS) == []
+
+        first.running.stop()
+        found = check_server(store, READINESS_KEYS)
+        assert [(one.code, one.refuses_writes) for one in found] == [("node_unavailable", False)]
+        assert found[0].message.startswith(first.address)
+
+        second.running.stop()
+        with pytest.raises(StoreUnavailableError):
+            check_server(store, READINESS_KEYS)
+
+
+def test_cluster_whose_slots_are_away_refuses_writes(tmp_path: Path) -> None:
+    alone: dict[str, Any] = {"failure_ms": FAILURE_MS, "primaries": 2, "replicas": 0}
+    with cluster_servers(tmp_path, **alone, options=DURABLE) as cluster:
+        store = StoreClient.from_url(cluster.url)
+        cluster.servers[0].running.stop()
+
+        def refused() -> set[str]:
+            found = check_server(store, READINESS_KEYS)
+            return {one.code for one in found if one.refuses_writes}
+
+        wait_until(lambda: refused() == {"cluster_down", "node_unavailable"})
 
 
 def test_full_disk_is_told_as_one(small_disk: Path) -> None:
