@@ -95,10 +95,7 @@ class Command(BaseCommand):
                 ("Docs", f"{address}/docs"),
                 ("Redis", redis),
                 ("Feature flag", "on" if settings.ELEVENLABS_AGENT_ENABLED else off),
-                (
-                    "Access",
-                    "API_TOKENS" if settings.API_TOKENS.are_needed else "open: no API_TOKENS",
-                ),
+                ("Access", _access(environment)),
             ]
         )
 
@@ -143,6 +140,12 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _access(environment: Environment) -> str:
+    names = ("API_TOKENS", "API_TOKENS_FILE")
+    given = [name for name in names if getattr(environment, name.lower())]
+    return " and ".join(given) or "open: no API_TOKENS"
 
 
 def _host(environment: Environment) -> str:

@@ -13,11 +13,12 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
 from redis import Redis
 
 from agent_conversations.services import conversations, sessions
 from agent_conversations.types import AgentMessage, NewConversation
+from config.command_line import OURS
 from config.environment import PROJECT_DIR
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.types import AgentSession
@@ -288,17 +289,31 @@ def read_all(terminal: int) -> bytes:
     return read
 
 
-@pytest.mark.parametrize(
-    ("arguments", "exit_code", "expected"),
-    [
-        (("show_conversation", "c-1"), 0, b"TODAY"),
-        (("list_conversations",), 0, b"c-2"),
-        (("list_sessions",), 0, b"s-1"),
-        (("show_session", "c-1"), 0, b"s-1"),
-        (("show_store",), 1, b"no_persistence"),
-        (("check_redis",), 1, b"no_persistence"),
-    ],
-)
+COMMANDS = [
+    (("show_conversation", "c-1"), 0, b"TODAY"),
+    (("list_conversations",), 0, b"c-2"),
+    (("list_sessions",), 0, b"s-1"),
+    (("show_session", "c-1"), 0, b"s-1"),
+    (("show_store",), 1, b"no_persistence"),
+    (("check_redis",), 1, b"no_persistence"),
+    (("reindex",), 0, b"3 listed"),
+    (("find_corrupt",), 0, b"0 unreadable"),
+    (("export_conversations",), 0, b'"conversationId":"c-1"'),
+    (("import_conversations", "--file", "-"), 0, b"0 imported"),
+    (("delete_conversations", "--before", "2020-01-01T00:00Z", "--dry-run"), 0, b"0 "),
+    (("asyncapi",), 0, b"agent_conversation.snapshot"),
+]
+"""Each command, and what it exits with and prints; those that go on have tests of their own."""
+
+
+def test_every_command_is_run_in_a_terminal_and_in_a_pipe() -> None:
+    ours = {name for name, application in get_commands().items() if application in OURS}
+
+    tested = {arguments[0] for arguments, _, _ in COMMANDS}
+    assert ours - tested == {"serve", "shell", "watch_conversation"}
+
+
+@pytest.mark.parametrize(("arguments", "exit_code", "expected"), COMMANDS)
 def test_pipe_gets_no_colours_and_a_terminal_what_fits(
     server: EmbeddedServer, arguments: tuple[str, ...], exit_code: int, expected: bytes
 ) -> None:
@@ -314,6 +329,7 @@ def test_pipe_gets_no_colours_and_a_terminal_what_fits(
 
     assert (in_pipe.returncode, on_terminal.wait(60)) == (exit_code, exit_code), errors
     assert not re.search("[\x1b\u2500-\u259f]", piped.decode())
+    assert b"\x1b" not in errors
     assert expected in piped
     assert expected in drawn
     assert b"secret-token" not in piped + drawn
