@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal, LiteralString, get_args
 
 from django.core.signing import BadSignature, TimestampSigner
@@ -22,6 +23,7 @@ TICKET_SECONDS = 12 * 60 * 60
 LOOK_SECONDS = 1.0
 """How often a file of tokens is looked at, at most."""
 
+_identifier = TypeAdapter(Identifier)
 _logger = logging.getLogger(__name__)
 
 
@@ -90,7 +92,7 @@ def parse_entry(entry: str, default_name: str) -> tuple[str, Client]:
 
 def _is_identifier(text: str) -> bool:
     try:
-        return bool(TypeAdapter(Identifier).validate_python(text))
+        return bool(_identifier.validate_python(text))
     except ValidationError:
         return False
 
@@ -108,8 +110,9 @@ class Tokens:
         self._set(clients)
 
     def _set(self, clients: Mapping[str, Client]) -> None:
+        # Each is whole before it counts: other threads look for tokens meanwhile.
+        self._by_digest = {_digest(token): (token, client) for token, client in clients.items()}
         self._clients = clients
-        self._by_digest = {_digest(token): token for token in clients}
 
     def clients(self) -> Collection[Client]:
         """Return those who have a token."""
@@ -121,8 +124,8 @@ class Tokens:
             return None
         if client := self._clients.get(sent):
             return client
-        token = self._by_digest.get(sent.partition(".")[0], "")
-        return self._clients[token] if token and _is_ticket(sent, token) else None
+        token, client = self._by_digest.get(sent.partition(".")[0], ("", None))
+        return client if token and _is_ticket(sent, token) else None
 
     def has_shorter_than(self, characters: int) -> bool:
         return any(len(token) < characters for token in self._clients)
@@ -146,6 +149,7 @@ class TokensWithFile(Tokens):
         self._path = path
         self._seen = _state_of(path)
         self._looks_at = 0.0
+        self._looking = Lock()
         super().__init__({**read_tokens(path), **clients})
         self.are_needed = True
 
@@ -158,10 +162,16 @@ class TokensWithFile(Tokens):
         return super().find(sent)
 
     def _look(self) -> None:
-        now = time.monotonic()
-        if now < self._looks_at:
+        # One thread at a time, or what one read before could count after what another read later.
+        if time.monotonic() < self._looks_at or not self._looking.acquire(blocking=False):
             return
-        self._looks_at = now + LOOK_SECONDS
+        try:
+            self._looks_at = time.monotonic() + LOOK_SECONDS
+            self._read_if_changed()
+        finally:
+            self._looking.release()
+
+    def _read_if_changed(self) -> None:
         state = _state_of(self._path)
         if state == self._seen:
             return
@@ -192,7 +202,8 @@ def read_tokens(path: Path) -> dict[str, Client]:
         TokensFileError: it cannot be read, or a line cannot be used.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # By line breaks alone: splitlines() would begin an entry at others that a comment may have.
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, ValueError):
         raise TokensFileError(
             "be a file that can be read", "It is UTF-8, and this process may read it."
@@ -216,7 +227,8 @@ def _state_of(path: Path) -> tuple[int, ...]:
         stat = path.stat()
     except OSError:
         return ()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    # Not st_mtime, which copying may keep, and which a change of the permissions leaves as it was.
+    return stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 def ticket_of(token: str) -> str:

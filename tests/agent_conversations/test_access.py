@@ -3,7 +3,9 @@
 import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import time_machine
@@ -131,6 +133,84 @@ def test_unusable_file_changes_nothing_and_is_logged_once(
     replace(file, "app:the-next-token")
     assert tokens.find(FIRST) is None
     assert tokens.find("the-next-token")
+
+
+@pytest.mark.parametrize("sign", ["\v", "\f", "\x1c", "\x85", "\u2028"])
+def test_line_ends_at_its_line_break_alone(file: Path, sign: str) -> None:
+    replace(file, f"# not a token{sign}word\napp:{FIRST}:read:u{sign}1\n")
+
+    tokens = TokensWithFile({}, file)
+
+    assert {*tokens.clients()} == {Client("app", frozenset({"read"}), f"u{sign}1")}
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_file_may_be_written_by_any_editor(file: Path, line_break: str) -> None:
+    text = line_break.join(["\ufeff# who may: read", f"app:{FIRST}:read", f"{SECOND}"])
+    file.write_bytes(text.encode())
+
+    tokens = TokensWithFile({}, file)
+
+    assert {*tokens.clients()} == {Client("app", frozenset({"read"})), Client("line-3")}
+
+
+def test_change_that_keeps_size_and_time_counts(file: Path) -> None:
+    tokens = TokensWithFile({}, file)
+    stat = file.stat()
+    time.sleep(0.05)  # the clock of a file system has ticks
+
+    file.write_text(file.read_text().replace(SECOND, SECOND[::-1]))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    assert tokens.find(SECOND) is None
+    assert tokens.find(SECOND[::-1])
+
+
+def test_older_file_never_counts_after_a_newer_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = TokensWithFile({}, file)
+    read_tokens, has_read, may_go_on = access.read_tokens, Event(), Event()
+
+    def read_slowly(path: Path) -> dict[str, Client]:
+        found = read_tokens(path)
+        has_read.set()
+        assert may_go_on.wait(10)
+        return found
+
+    replace(file, f"app:{FIRST}\napp:taken-away-soon\n")
+    monkeypatch.setattr(access, "read_tokens", read_slowly)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(tokens.find, FIRST)
+        assert has_read.wait(10)
+        monkeypatch.setattr(access, "read_tokens", read_tokens)
+        replace(file, f"app:{FIRST}\n")
+        assert tokens.find(FIRST)
+        may_go_on.set()
+        assert found.result()
+
+    assert tokens.find("taken-away-soon") is None
+
+
+def test_ticket_is_found_or_not_while_the_file_changes(file: Path) -> None:
+    others = "".join(f"app:another-token-{number}\n" for number in range(3_000))
+    replace(file, others)
+    tokens = TokensWithFile({}, file)
+    ticket = ticket_of(FIRST)
+    is_over = Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            assert tokens.find(ticket) in (None, Client("app"))
+
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        for number in range(20):
+            replace(file, others + f"app:{FIRST}\n" * (number % 2))
+            tokens.find(SECOND)
+        is_over.set()
+        for one in looks:
+            one.result()
 
 
 def test_file_is_looked_at_once_a_second(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
