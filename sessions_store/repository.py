@@ -109,7 +109,9 @@ class SessionRepository:
         self._check(conversation_id)
         commands: list[Command] = [("SET", key, value, "EX", ttl_seconds)]
         if session.session_id and session.session_id != conversation_id:
-            commands += _alias(session.session_id, conversation_id)
+            alias = _alias(session.session_id, conversation_id)
+            # Of those who may not use every conversation, nobody takes another one's call.
+            commands.append(alias if self._check is _allow else (*alias, "NX"))
         self._store.set_many(commands)
         self._observe("registered", None)
         return stored
@@ -127,7 +129,7 @@ class SessionRepository:
 
     def set_conversation_id(self, session_id: str, conversation_id: str) -> None:
         """Have ``find_conversation_id`` return the conversation."""
-        self._store.set_many(_alias(session_id, conversation_id))
+        self._store.set_many([_alias(session_id, conversation_id)])
 
     def get(self, conversation_id: str) -> AgentSession | None:
         """Return the session, with ``expires_in_seconds``; ``None`` if there is none (any more).
@@ -239,5 +241,5 @@ def _is_newer(version: object) -> bool:
     return isinstance(version, int) and version > SCHEMA_VERSION
 
 
-def _alias(session_id: str, conversation_id: str) -> list[Command]:
-    return [("SET", alias_key(session_id), conversation_id, "EX", ALIAS_SECONDS)]
+def _alias(session_id: str, conversation_id: str) -> Command:
+    return "SET", alias_key(session_id), conversation_id, "EX", ALIAS_SECONDS

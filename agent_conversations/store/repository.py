@@ -45,7 +45,7 @@ from agent_conversations.types import (
     SortOrder,
 )
 from sessions_store.errors import WrongTypeError
-from sessions_store.keys import CONVERSATION_PREFIX
+from sessions_store.keys import CONVERSATION_PREFIX, alias_key
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
@@ -148,6 +148,7 @@ class ConversationRepository:
         new = new or NewConversation()
         if self._user_id is not None:
             new = new.model_copy(update={"user_id": self._own_user_id(new.user_id)})
+            self._check_call(new.conversation_id)
         content = new.to_wire()
         content.pop("conversationId", None)
         conversation_id = new.conversation_id or _new_id("agent", now_ms())
@@ -681,6 +682,23 @@ class ConversationRepository:
         if user_id not in (None, self._user_id):
             raise OtherUserError
         return self._user_id
+
+    def _check_call(self, conversation_id: str | None) -> None:
+        """Raise ``ConversationExistsError`` for a new one with the id of another user's session.
+
+        A webhook would take it for the conversation of that call.
+        """
+        if conversation_id is None:
+            return
+        key = keys.conversation_key(check_conversation_id(conversation_id))
+        exists, named = self._store.read_many(
+            [("EXISTS", key), ("GET", alias_key(conversation_id))]
+        )
+        try:
+            if not exists and isinstance(named, bytes):
+                self.check_owner(named.decode())
+        except ConversationNotFoundError:
+            raise ConversationExistsError(conversation_id) from None
 
     def _digest_of_key(self, idempotency_key: str) -> str:
         """Return what stands for the key in Redis; each user has keys of their own."""

@@ -14,6 +14,7 @@ from agent_conversations.access import SCOPES, Client, Tokens
 from agent_conversations.api import views
 from tests.agent_conversations.api.conftest import PUSH_URL, Api, assert_error, bearer, message
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
+from tests.agent_conversations.webhooks import SECRET, delivery, encoded, signature, turn
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -115,6 +116,30 @@ def test_route_serves_the_owner_as_everyone_else(bobs: Api, method: str, path: s
         202,
         204,
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/c-2/session", {**SESSION, "sessionId": "call-of-bob"}),
+        ("/new", {"conversationId": "call-of-bob"}),
+    ],
+)
+def test_transcript_goes_to_the_user_of_the_call(
+    bobs: Api, settings: Settings, path: str, body: dict[str, Any]
+) -> None:
+    settings.ELEVENLABS_WEBHOOK_SECRETS = [SECRET]
+    bobs.post(f"/{BOBS}/session", {**SESSION, "sessionId": "call-of-bob"}, headers=BOB)
+    bobs.post("/new", {"conversationId": "c-2"}, headers=ADA)
+
+    bobs.post(path, body, headers=ADA)
+    transcript = encoded(delivery(turn("user", "Secret"), call_id="call-of-bob"))
+    signed = {"ElevenLabs-Signature": signature(transcript)}
+    bobs.client.generic(
+        "POST", "/webhooks/elevenlabs", transcript, "application/json", headers=signed
+    )
+
+    assert bobs.get(f"/{BOBS}", headers=BOB).json()["messageCount"] == 2
 
 
 @pytest.mark.parametrize(("method", "path"), ON_ONE)
@@ -245,3 +270,13 @@ def test_views_get_at_no_other_repositories() -> None:
             if isinstance(node, ast.ImportFrom) and node.module == "agent_conversations.services":
                 names = {alias.name for alias in node.names}
                 assert not names & {"conversations", "sessions", "pushes"}, path.name
+
+
+def test_others_session_ids_take_no_own_id(bobs: Api) -> None:
+    new = {"conversationId": "c-2"}
+    bobs.post("/new", new, headers=ADA)
+    bobs.post(f"/{BOBS}/session", {**SESSION, "sessionId": "c-2"}, headers=BOB)
+    bobs.post("/c-2/session", {**SESSION, "sessionId": "c-3"}, headers=ADA)
+
+    assert bobs.post("/new", new, headers=ADA).status_code == 200
+    assert bobs.post("/new", {"conversationId": "c-3"}, headers=ADA).status_code == 201
