@@ -13,6 +13,7 @@ from typing import Literal, LiteralString, get_args
 from django.core.signing import BadSignature, TimestampSigner
 from pydantic import TypeAdapter, ValidationError
 
+from sessions_store.redis import deadline
 from sessions_store.wire.fields import Identifier
 
 Scope = Literal["read", "write", "push", "erase", "metrics"]
@@ -170,6 +171,7 @@ class TokensWithFile(Tokens):
             self._read_if_changed()
         finally:
             self._looking.release()
+        deadline.renew()  # of many tokens, it takes seconds
 
     def _read_if_changed(self) -> None:
         state = _state_of(self._path)

@@ -19,6 +19,7 @@ from agent_conversations.access import (
     TokensWithFile,
     ticket_of,
 )
+from sessions_store.redis import deadline
 
 FIRST, SECOND = "a-long-enough-token", "another-long-token"
 FRONTEND, CALLBACKS = Client("frontend"), Client("callbacks")
@@ -211,6 +212,21 @@ def test_ticket_is_found_or_not_while_the_file_changes(file: Path) -> None:
         is_over.set()
         for one in looks:
             one.result()
+
+
+def test_reading_a_long_file_leaves_the_request_its_time(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "LONGEST_COMMAND_SECONDS", 0.02)
+    tokens = TokensWithFile({}, file)
+    replace(file, "\n".join(f"app:{number}:read:user-{number}" for number in range(5_000)))
+
+    deadline.begin()
+    try:
+        assert tokens.find("0")
+        deadline.check()
+    finally:
+        deadline.end()
 
 
 def test_file_is_looked_at_once_a_second(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
