@@ -173,7 +173,9 @@ class ConversationRepository:
                     fields=records.encode(wanted),
                 )
             except ConversationNotFoundError:  # to this user: it is another's
-                raise ConversationExistsError(conversation_id) from None
+                if not key_digest:
+                    raise ConversationExistsError(conversation_id) from None
+                status = b"deleted"
             if status != b"deleted":
                 break
             candidate = _new_id("agent", now_ms())

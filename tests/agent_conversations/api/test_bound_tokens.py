@@ -205,6 +205,19 @@ def test_creation_of_another_user_is_never_repeated(bobs: Api) -> None:
     assert of_ada.json()["conversationId"] != of_bob.json()["conversationId"]
 
 
+def test_creation_that_changed_hands_counts_as_deleted(api: Api) -> None:
+    key = {"Idempotency-Key": "the-same-key"}
+    first = api.post("/new", {}, headers={**BOB, **key}).json()["conversationId"]
+    api.patch(f"/{first}", {"userId": "ada"}, headers=ALL)
+
+    second = api.post("/new", {}, headers={**BOB, **key})
+    third = api.post("/new", {}, headers={**BOB, **key})
+
+    assert second.status_code == 201
+    assert third.status_code == 200
+    assert first != second.json()["conversationId"] == third.json()["conversationId"]
+
+
 @pytest.mark.parametrize("user_id", ["bob", None])
 def test_user_of_a_conversation_is_not_changed(api: Api, user_id: str | None) -> None:
     api.post("/new", {"conversationId": "c-2"}, headers=ADA)
