@@ -124,6 +124,12 @@ def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
             assert anchor in slugs, anchor
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT_DIR).as_posix())
+def test_every_table_begins_after_a_blank_line(page: Path) -> None:
+    """A code host draws it without one, too; the site shows its lines as text."""
+    assert re.findall(r"^[^|\n].*\n\|.*$", page.read_text(), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize(
     "page", [CONTRIBUTING, architecture.PAGE.read_text()], ids=["CONTRIBUTING", "architecture"]
 )
