@@ -210,7 +210,7 @@ def read_tokens(path: Path) -> dict[str, Client]:
         raise TokensFileError(
             "be a file that can be read", "It is UTF-8, and this process may read it."
         ) from None
-    clients = {}
+    clients: dict[str, Client] = {}
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
             continue
@@ -219,7 +219,11 @@ def read_tokens(path: Path) -> dict[str, Client]:
         except EntryError as error:
             must = f"be a file of tokens (line {number} must {error.must})"
             raise TokensFileError(must, error.hint) from None
-        clients[token] = client
+        if clients.setdefault(token, client) != client:
+            raise TokensFileError(
+                f"be a file of tokens (line {number} must not give a token to a second client)",
+                "Make another token, or take one of the two lines out.",
+            )
     return clients
 
 

@@ -114,7 +114,9 @@ def test_empty_file_lets_nobody_in(file: Path) -> None:
     assert tokens.find(FIRST) is None
 
 
-@pytest.mark.parametrize("text", ["app:MARK:raed", "app:MARK MARK", b"\xff", None])
+@pytest.mark.parametrize(
+    "text", ["app:MARK:raed", "app:MARK MARK", "app:MARK:read:u\napp:MARK", b"\xff", None]
+)
 def test_unusable_file_changes_nothing_and_is_logged_once(
     file: Path, log: pytest.LogCaptureFixture, text: str | bytes | None
 ) -> None:
