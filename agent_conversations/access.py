@@ -205,11 +205,16 @@ def read_tokens(path: Path) -> dict[str, Client]:
     """
     try:
         # By line breaks alone: splitlines() would begin an entry at others that a comment may have.
-        lines = path.read_text("utf-8-sig").split("\n")
+        *lines, unfinished = path.read_text("utf-8-sig").split("\n")
     except (OSError, ValueError):
         raise TokensFileError(
             "be a file that can be read", "It is UTF-8, and this process may read it."
         ) from None
+    if unfinished:
+        # One that is cut off after its token would be a token that may do everything.
+        raise TokensFileError(
+            "end with a line break", "Without one, it may be a file that is being written."
+        )
     clients: dict[str, Client] = {}
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):

@@ -105,6 +105,15 @@ def test_token_is_given_and_taken_away_by_the_file(file: Path) -> None:
     assert tokens.find("the-next-token")
 
 
+def test_line_that_is_being_written_gives_no_token_more_rights(file: Path) -> None:
+    tokens = TokensWithFile({}, file)
+
+    file.write_text(f"app:{FIRST}:read:u,1\napp:the-next-token")
+
+    assert tokens.find("the-next-token") is None
+    assert tokens.find(FIRST) == Client("app", frozenset({"read"}), "u,1")
+
+
 def test_empty_file_lets_nobody_in(file: Path) -> None:
     tokens = TokensWithFile({}, file)
 
@@ -124,7 +133,7 @@ def test_unusable_file_changes_nothing_and_is_logged_once(
     if text is None:
         file.unlink()
     else:
-        file.write_bytes(text if isinstance(text, bytes) else b"\n" + text.encode())
+        file.write_bytes(text if isinstance(text, bytes) else f"\n{text}\n".encode())
 
     assert tokens.find(FIRST)
     assert tokens.find(SECOND)
@@ -133,7 +142,7 @@ def test_unusable_file_changes_nothing_and_is_logged_once(
     with pytest.raises(TokensFileError) as caught:
         TokensWithFile({}, file)
     assert "MARK" not in str(caught.value)
-    replace(file, "app:the-next-token")
+    replace(file, "app:the-next-token\n")
     assert tokens.find(FIRST) is None
     assert tokens.find("the-next-token")
 
@@ -149,7 +158,7 @@ def test_line_ends_at_its_line_break_alone(file: Path, sign: str) -> None:
 
 @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
 def test_file_may_be_written_by_any_editor(file: Path, line_break: str) -> None:
-    text = line_break.join(["\ufeff# who may: read", f"app:{FIRST}:read", f"{SECOND}"])
+    text = line_break.join(["\ufeff# who may: read", f"app:{FIRST}:read", f"{SECOND}", ""])
     file.write_bytes(text.encode())
 
     tokens = TokensWithFile({}, file)
@@ -221,7 +230,7 @@ def test_reading_a_long_file_leaves_the_request_its_time(
 ) -> None:
     monkeypatch.setattr(deadline, "LONGEST_COMMAND_SECONDS", 0.02)
     tokens = TokensWithFile({}, file)
-    replace(file, "\n".join(f"app:{number}:read:user-{number}" for number in range(5_000)))
+    replace(file, "".join(f"app:{number}:read:user-{number}\n" for number in range(5_000)))
 
     deadline.begin()
     try:

@@ -306,7 +306,7 @@ COMMANDS = [
 """Each command, and what it exits with and prints; those that go on have tests of their own."""
 
 
-def test_every_command_is_run_in_a_terminal_and_in_a_pipe() -> None:
+def test_every_command_is_run_in_terminal_and_pipe() -> None:
     ours = {name for name, application in get_commands().items() if application in OURS}
 
     tested = {arguments[0] for arguments, _, _ in COMMANDS}
