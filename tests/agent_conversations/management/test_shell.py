@@ -58,8 +58,8 @@ class Shell:
         """Return what the line becomes with the Tab key, and drop it."""
         os.write(self._terminal, f"{text}\t".encode())
         completed = self.read_until("(")
-        os.write(self._terminal, b"\x15\n")  # Ctrl-U
-        self.read_until(PROMPT)
+        os.write(self._terminal, b"\x15\n")  # Ctrl-U, which may draw the prompt in its line anew
+        self.read_until(f"\n{PROMPT}")
         return completed
 
 
