@@ -48,6 +48,7 @@ NOT_RUN = {
     "install -m": "it installs into /etc",
     "valkey-server": "make faults does the same without redis-cli",
     "redis-cli --cluster": "make faults does the same without redis-cli",
+    "systemd-run": "it needs systemd",
     "systemctl": "it needs systemd; test_deploy.py has the unit verified",
     "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
     "import type": "TypeScript; make types compiles the same types",

@@ -42,4 +42,4 @@ class Command(StoreCommand):
             text = value if isinstance(value, str) else json_codec.encode(value).decode()
             self.stdout.write(f"{name}: {printable(text)}")
         if not options["reveal"]:
-            self.stdout.write("Its URLs and payload are credentials: --reveal shows them.")
+            self.stderr.write("Its URLs and payload are credentials: --reveal shows them.")
