@@ -14,7 +14,7 @@ import queue
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Protocol
@@ -99,6 +99,7 @@ class CallRecorder:
         token: one of the service's ``API_TOKENS``, for its API.
         retention_seconds: the service's ``CONVERSATION_RETENTION_SECONDS``, for its Redis.
         index_shards: the service's ``INDEX_SHARDS``, for its Redis.
+        encryption_keys: the service's ``CONVERSATION_ENCRYPTION_KEYS``, for its Redis.
 
     Raises:
         ValueError: another ``address``, or a ``token`` that a header cannot carry.
@@ -113,6 +114,7 @@ class CallRecorder:
         token: str = "",
         retention_seconds: int | None = None,
         index_shards: int = 1,
+        encryption_keys: Sequence[str] = (),
     ) -> None:
         new = NewConversation.parse({"conversationId": conversation_id})
         self._store: _Store
@@ -121,7 +123,10 @@ class CallRecorder:
         else:
             client = StoreClient.from_url(address)
             self._store = ConversationRepository(
-                client, retention_seconds=retention_seconds, index_shards=index_shards
+                client,
+                retention_seconds=retention_seconds,
+                index_shards=index_shards,
+                encryption_keys=encryption_keys,
             )
         self.conversation_id = conversation_id
         # The SDK tells its callbacks neither the call's id nor the events': no id that looks like

@@ -78,6 +78,7 @@ def conversations() -> ConversationRepository:
         max_messages=settings.CONVERSATION_MAX_MESSAGES,
         max_bytes=settings.CONVERSATION_MAX_BYTES,
         index_shards=settings.INDEX_SHARDS,
+        encryption_keys=settings.CONVERSATION_ENCRYPTION_KEYS,
     )
 
 

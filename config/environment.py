@@ -29,6 +29,7 @@ from agent_conversations.access import (
     parse_entry,
     read_tokens,
 )
+from agent_conversations.store.encryption import PLAIN
 from agent_conversations.store.repository import DEFAULT_MAX_BYTES, DEFAULT_MAX_MESSAGES
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
@@ -141,6 +142,16 @@ FernetKey = Annotated[
         lambda key: SessionCipher([key]),
         "E005",
         "be a Fernet key",
+        "Make one: python -c 'from cryptography.fernet import Fernet; "
+        "print(Fernet.generate_key().decode())'",
+    ),
+]
+ConversationKey = Annotated[
+    str,
+    _must(
+        lambda key: key == PLAIN or SessionCipher([key]),
+        "E005",
+        "be a Fernet key or plain",
         "Make one: python -c 'from cryptography.fernet import Fernet; "
         "print(Fernet.generate_key().decode())'",
     ),
@@ -316,6 +327,14 @@ class Environment(BaseSettings):
         repr=False,
         description="Fernet keys; the first encrypts, all decrypt; unset: sessions are plain JSON",
     )
+    conversation_encryption_keys: Annotated[list[ConversationKey], BeforeValidator(_entries)] = (
+        Field(
+            default=[],
+            repr=False,
+            description="Fernet keys; the first encrypts messages and metadata, all decrypt; "
+            "`plain` in place of the first: nothing more is encrypted; unset: plain JSON",
+        )
+    )
     conversation_retention_seconds: int = Field(
         default=0,
         ge=0,
@@ -325,7 +344,8 @@ class Environment(BaseSettings):
     conversation_max_bytes: int = Field(
         default=DEFAULT_MAX_BYTES,
         ge=1,
-        description="of a conversation's messages; more are a 409 `conversation_full`",
+        description="of a conversation's messages, as they are stored; more are a 409 "
+        "`conversation_full`",
     )
     conversation_max_messages: int = Field(
         default=DEFAULT_MAX_MESSAGES,

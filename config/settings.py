@@ -30,6 +30,7 @@ REFUSED_WEBHOOKS_DIR = ENVIRONMENT.data_dir / "refused_webhooks"
 METRICS_DIR = ENVIRONMENT.data_dir / "metrics"
 SESSION_RATE = ENVIRONMENT.session_rate
 SESSION_ENCRYPTION_KEYS = ENVIRONMENT.session_encryption_keys
+CONVERSATION_ENCRYPTION_KEYS = ENVIRONMENT.conversation_encryption_keys
 CONVERSATION_RETENTION_SECONDS = ENVIRONMENT.conversation_retention_seconds
 CONVERSATION_MAX_MESSAGES = ENVIRONMENT.conversation_max_messages
 CONVERSATION_MAX_BYTES = ENVIRONMENT.conversation_max_bytes

@@ -10,6 +10,7 @@ from typing import Any
 import fakeredis
 import pytest
 import time_machine
+from cryptography.fernet import Fernet
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 from django.http.response import ResponseHeaders
@@ -257,6 +258,14 @@ def real_service(
     """The Django service on the bundled server; gives a plain client of that server."""
     point_at(server.url)
     return real_redis
+
+
+@pytest.fixture
+def encrypted_service(real_service: Redis, settings: Settings) -> Redis:
+    """The Django service on the bundled server, with two keys for conversations."""
+    settings.CONVERSATION_ENCRYPTION_KEYS = [Fernet.generate_key().decode() for _ in range(2)]
+    forget_services()
+    return real_service
 
 
 class ServedHandler(ClientHandler):

@@ -114,6 +114,40 @@ def compare_index(
     return result
 
 
+@dataclass
+class Reencrypted:
+    """``rewritten``: messages and fields, in so many ``conversations``.
+
+    ``left``: by conversation id, why something in it is not as it should be.
+    """
+
+    rewritten: int = 0
+    conversations: int = 0
+    left: dict[str, str] = field(default_factory=dict)
+
+
+def reencrypt(conversations: ConversationRepository, advance: Advance) -> Reencrypted:
+    """Rewrite what is not stored as the keys of ``conversations`` say; safe to repeat."""
+    result = Reencrypted()
+    for batch in conversations.scan_ids():
+        for conversation_id in batch:
+            try:
+                found = conversations.reencrypt(conversation_id)
+            except ConversationNotFoundError:
+                pass  # deleted or expired since the scan saw it
+            except CorruptRecordError as error:
+                result.left[conversation_id] = error.reason
+            except InvalidRequestError:
+                result.left[conversation_id] = "has an invalid id"
+            else:
+                result.rewritten += found.count
+                result.conversations += found.count > 0
+                if not found.is_done:
+                    result.left[conversation_id] = "is written to without a pause"
+        advance(len(batch))
+    return result
+
+
 @dataclass(frozen=True)
 class Unreadable:
     kind: str

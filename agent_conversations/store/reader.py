@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys, legacy, records
+from agent_conversations.store.encryption import Codec
 from agent_conversations.store.records import Owners, StoredConversation
 from sessions_store.errors import CorruptRecordError, WrongTypeError
 from sessions_store.redis import deadline
@@ -29,8 +30,9 @@ _logger = logging.getLogger(__name__)
 class ConversationReader:
     """Reads conversations with their newest messages only, for the list."""
 
-    def __init__(self, store: StoreClient) -> None:
+    def __init__(self, store: StoreClient, codec: Codec) -> None:
         self._store = store
+        self._codec = codec
         self._read_summaries = store.pipelined_script("agent_conversations.store", "read_summary")
         # Reading a large conversation is mostly Python's work, and its threads take turns anyway.
         # A quarter of the threads that may wait for Redis is left for everybody else.
@@ -99,10 +101,11 @@ class ConversationReader:
             # As many as fit, if they are like the last ones; more than these, step by step.
             fitting = PART_BYTES * len(part) // sum(map(len, part))
             wanted = max(1, min(fitting, 8 * wanted, PART_MESSAGES))
-        conversation = records.decode_conversation(conversation_id, record, [])
+        conversation = self._codec.decode_conversation(conversation_id, record, [])
+        readable = self._codec.unseal_all(conversation_id, messages)
         if sum(map(len, messages)) != conversation.message_bytes:
-            records.check_messages(conversation_id, messages)
-        return replace(conversation, messages_json=messages).encoded_once()
+            records.check_messages(conversation_id, readable)
+        return replace(conversation, messages_json=readable).encoded_once()
 
     def find(
         self, conversation_ids: Sequence[str], *, message_limit: int
@@ -153,7 +156,7 @@ class ConversationReader:
             case [b"read", fields, count, messages]:
                 record = dict(zip(fields[::2], fields[1::2], strict=True))
                 older = count - len(messages)
-                return records.decode_conversation(conversation_id, record, messages, older)
+                return self._codec.decode_conversation(conversation_id, record, messages, older)
             case [b"missing"]:
                 return None
             case [b"legacy"]:
@@ -177,7 +180,7 @@ def _newest(
     return replace(conversation, messages_json=messages[first:], older_messages=first)
 
 
-def verify_conversation(store: StoreClient, conversation_id: str) -> None:
+def verify_conversation(store: StoreClient, codec: Codec, conversation_id: str) -> None:
     """Decode everything of a conversation, if there is one.
 
     Raises:
@@ -190,7 +193,7 @@ def verify_conversation(store: StoreClient, conversation_id: str) -> None:
     elif isinstance(messages, WrongTypeError) or isinstance(positions, WrongTypeError):
         raise CorruptRecordError("conversation", conversation_id)
     elif record:
-        found = records.decode_conversation(conversation_id, record, messages)
+        found = codec.decode_conversation(conversation_id, record, messages)
         if not messages and found.message_bytes:
             raise records.corrupt(conversation_id, 0, len(positions))
         if positions != _positions(found):
@@ -199,8 +202,10 @@ def verify_conversation(store: StoreClient, conversation_id: str) -> None:
         records.decode_message(conversation_id, message)
 
 
-def read_damaged(store: StoreClient, conversation_id: str) -> StoredConversation:
+def read_damaged(store: StoreClient, codec: Codec, conversation_id: str) -> StoredConversation:
     """Return a conversation whose messages can be read, even if their ids are lost.
+
+    Its ``message_bytes`` are those of the messages that are there.
 
     Raises:
         CorruptRecordError: its record or a message cannot be read.
@@ -208,9 +213,9 @@ def read_damaged(store: StoreClient, conversation_id: str) -> StoredConversation
     record, messages, _ = _read_all(store, conversation_id)
     if isinstance(record, WrongTypeError) or isinstance(messages, WrongTypeError):
         raise CorruptRecordError("conversation", conversation_id)
-    found = records.decode_conversation(conversation_id, record, messages)
-    records.check_messages(conversation_id, messages)
-    return found
+    found = codec.decode_conversation(conversation_id, record, messages)
+    records.check_messages(conversation_id, found.messages_json)
+    return replace(found, message_bytes=sum(map(len, messages)))
 
 
 def _read_all(store: StoreClient, conversation_id: str) -> Sequence[Any]:

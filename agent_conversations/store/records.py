@@ -19,6 +19,10 @@ from sessions_store.wire import json_codec
 from sessions_store.wire.clock import LAST_MS, iso_from_ms
 from sessions_store.wire.model import SCHEMA_VERSION, STORED
 
+ENCRYPTED_VERSION = 2
+"""Of the record of a conversation in which anything may be encrypted; others have
+``SCHEMA_VERSION``. The next version is 3."""
+
 
 def _time(raw: bytes) -> int:
     milliseconds = int(raw)
@@ -268,21 +272,36 @@ def corrupt(conversation_id: str, *counts: int) -> CorruptRecordError:
     return CorruptRecordError("conversation", conversation_id, reason.format(*counts))
 
 
+def unsupported(conversation_id: str, version: int) -> CorruptRecordError:
+    """Return the error for a record whose version this process cannot read."""
+    if version == ENCRYPTED_VERSION:
+        reason = "is encrypted, and CONVERSATION_ENCRYPTION_KEYS has no key"
+        return CorruptRecordError("conversation", conversation_id, reason)
+    return UnsupportedRecordVersionError("conversation", conversation_id)
+
+
 def decode_conversation(
     conversation_id: str,
     record: Mapping[bytes, bytes],
     messages: Sequence[bytes],
     older_messages: int = 0,
+    *,
+    newest_version: int = SCHEMA_VERSION,
+    stored_bytes: int | None = None,
 ) -> StoredConversation:
     """Return the conversation of a record and its newest messages, which stay encoded.
+
+    Args:
+        newest_version: of the records that the caller can read.
+        stored_bytes: of these messages, where they were stored in another form.
 
     Raises:
         CorruptRecordError: a field is missing, or a value or a message is invalid.
         UnsupportedRecordVersionError: a newer release wrote it.
     """
     try:
-        if int(record[b"schemaVersion"]) > SCHEMA_VERSION:
-            raise UnsupportedRecordVersionError("conversation", conversation_id)
+        if (version := int(record[b"schemaVersion"])) > newest_version:
+            raise unsupported(conversation_id, version)
         values = {
             attribute: field.decode(raw)
             for attribute, field in _FIELDS.items()
@@ -295,8 +314,9 @@ def decode_conversation(
         raise CorruptRecordError("conversation", conversation_id) from None
     # The record counts the bytes that this service appended, so that reading a long conversation
     # need not decode it: 1,000 messages take 0.3 ms to decode, half of what fetching them takes.
-    commas = max(0, len(messages) - 1)
-    if len(conversation.joined_messages) - commas != (conversation.message_bytes or 0):
+    if stored_bytes is None:
+        stored_bytes = len(conversation.joined_messages) - max(0, len(messages) - 1)
+    if stored_bytes != (conversation.message_bytes or 0):
         check_messages(conversation_id, messages)
     return conversation
 

@@ -19,12 +19,15 @@ from agent_conversations.errors import (
     ConversationNotFoundError,
     MessageConflictError,
     OtherUserError,
+    PreconditionFailedError,
 )
 from agent_conversations.store import cursors, keys, legacy, records
 from agent_conversations.store.cursors import Selection
+from agent_conversations.store.encryption import EncryptingCodec, codec_of
 from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import ConversationReader, read_damaged, verify_conversation
 from agent_conversations.store.records import Owners, Scores, StoredConversation, new_revision
+from agent_conversations.store.reencryption import Reencryption, Rewritten
 from agent_conversations.store.results import (
     Appended,
     ConversationPage,
@@ -74,6 +77,8 @@ class ConversationRepository:
             follows in a second step.
         index_shards: in how many shards, by conversation id, the index is; the same for all who
             write, and after a change ``maintenance.reindex`` is needed.
+        encryption_keys: Fernet keys; the first encrypts messages and metadata, all of them decrypt.
+            With ``plain`` in place of the first, nothing more is encrypted.
 
     Every method raises ``StoreUnavailableError`` if Redis is unavailable,
     ``InvalidRequestError`` for an invalid conversation id, ``ConversationNotFoundError`` if there
@@ -92,6 +97,7 @@ class ConversationRepository:
         max_bytes: int = DEFAULT_MAX_BYTES,
         index_in_same_step: bool | None = None,
         index_shards: int = 1,
+        encryption_keys: Sequence[str] = (),
     ) -> None:
         retention_ms = (retention_seconds or 0) * 1000
         if index_in_same_step is None:
@@ -104,16 +110,20 @@ class ConversationRepository:
             in_same_step=index_in_same_step,
             shards=index_shards,
         )
-        self._reader = ConversationReader(store)
+        self._codec = codec_of(encryption_keys)
+        self._reader = ConversationReader(store, self._codec)
         # A second attempt finds the id that the first has set.
         self._claim = store.script(
             "agent_conversations.store", "claim_id", repeatable=True, is_write=True
         )
         self._scripts = ConversationScripts(
-            store, retention_ms=retention_ms, index_keys=self._index.script_keys
+            store,
+            retention_ms=retention_ms,
+            index_keys=self._index.script_keys,
+            codec=self._codec,
         )
         self._transcripts = TranscriptStore(
-            self._scripts, self._index, self._reader, **self._limits
+            self._scripts, self._index, self._reader, self._codec, **self._limits
         )
 
     def of_user(self, user_id: str) -> Self:
@@ -127,7 +137,7 @@ class ConversationRepository:
         bound._scripts = self._scripts.of_user(user_id)
         bound._reader = self._reader.of_user(user_id)
         bound._transcripts = TranscriptStore(
-            bound._scripts, self._index, bound._reader, **self._limits
+            bound._scripts, self._index, bound._reader, self._codec, **self._limits
         )
         return bound
 
@@ -170,7 +180,7 @@ class ConversationRepository:
                     conversation_id,
                     deleted_key=keys.deleted_key(conversation_id),
                     key_digest=key_digest,
-                    fields=records.encode(wanted),
+                    fields=records.encode(self._codec.seal_fields(wanted)),
                 )
             except ConversationNotFoundError:  # to this user: it is another's
                 if not key_digest:
@@ -187,7 +197,8 @@ class ConversationRepository:
             )
         else:
             stored = self._decode(conversation_id, *reply)
-        if stored.request_digest != wanted["request_digest"]:
+        stored_digest = self._codec.unseal(conversation_id, (stored.request_digest or "").encode())
+        if stored_digest.decode() != wanted["request_digest"]:
             raise ConversationExistsError(conversation_id)
         self._index.update(conversation_id, stored.scores)
         # A creation whose reply was lost, and that was sent again, finds its own revision.
@@ -266,12 +277,13 @@ class ConversationRepository:
             records.check_repetition(conversation_id, message_json, first)
             is_first.append((message_id, first is message_json))
         ids = list(given)
+        sealed = self._codec.seal_all(given)
         for _ in range(MOST_ATTEMPTS):
             status, *reply = self._scripts.run(
                 "append_messages",
                 conversation_id,
                 new_revision=revision,
-                given=list(itertools.chain.from_iterable(given.items())),
+                given=list(itertools.chain.from_iterable(sealed.items())),
                 **self._limits,
             )
             if status == b"transcribed":
@@ -282,7 +294,7 @@ class ConversationRepository:
                 self._check_stored(conversation_id, message_id, given[message_id], message_json)
             if status != b"different":
                 break
-            given |= stored
+            sealed = {**sealed, **stored}
         else:
             raise MessageConflictError
         count = _scores(*scores)
@@ -317,7 +329,8 @@ class ConversationRepository:
     ) -> None:
         """Raise ``MessageConflictError`` for other content, unless a transcript corrected it."""
         try:
-            records.check_repetition(conversation_id, given, stored)
+            readable = self._codec.unseal(conversation_id, stored)
+            records.check_repetition(conversation_id, given, readable)
         except MessageConflictError:
             if not self._has_transcript(conversation_id, call_of(message_id)):
                 raise
@@ -346,17 +359,37 @@ class ConversationRepository:
             ConversationFullError: the conversation would have more than its most messages, or
                 bytes.
         """
-        given = json_codec.encode(_complete(message, message_id, now_ms()))
-        status, *reply = self._scripts.run(
+        allowed = "" if if_tag is None else _allowed(if_tag)
+        complete = _complete(message, message_id, now_ms())
+        given = json_codec.encode(complete)
+        put = partial(
+            self._scripts.run,
             "put_message",
             conversation_id,
             new_revision=new_revision(),
             message_id=message_id,
-            message_json=given,
-            own_timestamp=message.timestamp or "",
-            allowed="" if if_tag is None else _allowed(if_tag),
             **self._limits,
         )
+        status, *reply = put(
+            message_json=self._codec.seal(given),
+            own_timestamp=message.timestamp or "",
+            allowed=allowed,
+            known_tag="",
+        )
+        while status == b"encrypted":  # for the first time, or what was read has been replaced
+            (stored,) = reply
+            readable = StoredMessage(conversation_id, self._codec.unseal(conversation_id, stored))
+            if allowed not in ("", "*") and readable.tag not in allowed.split():
+                raise PreconditionFailedError
+            if message.timestamp is None:
+                complete["timestamp"] = readable.message.timestamp
+            given = json_codec.encode(complete)
+            status, *reply = put(
+                message_json=stored if given == readable.message_json else self._codec.seal(given),
+                own_timestamp=complete["timestamp"],
+                allowed=allowed and "*",
+                known_tag=StoredMessage(conversation_id, stored).tag,
+            )
         if status == b"transcribed":
             late = self._transcripts.append_late(conversation_id, {message_id: given})
             stored = late.repeated.get(message_id)
@@ -370,7 +403,7 @@ class ConversationRepository:
         self._index.update(conversation_id, _scores(*scores))
         return PutMessage(
             conversation_id,
-            message_json,
+            self._codec.unseal(conversation_id, message_json),
             appended=status == b"appended",
             replayed=status == b"repeated",
         )
@@ -395,6 +428,7 @@ class ConversationRepository:
         _, *scores, message_json = self._scripts.run(
             "read_message", conversation_id, message_id=message_id
         )
+        message_json = self._codec.unseal(conversation_id, message_json)
         records.check_messages(conversation_id, [message_json])
         self._index.update(conversation_id, _scores(*scores))
         return StoredMessage(conversation_id, message_json)
@@ -416,7 +450,7 @@ class ConversationRepository:
         """
         position = None if after is None else cursors.decode_cursor(after, conversation_id, order)
         first, last = cursors.page_range(position, limit, order)
-        _, *reply, messages = self._scripts.run(
+        _, *reply, stored = self._scripts.run(
             "page_messages",
             conversation_id,
             first=first,
@@ -425,10 +459,11 @@ class ConversationRepository:
             order=order,
         )
         scores = _scores(*reply)
+        messages = self._codec.unseal_all(conversation_id, stored)
         records.check_messages(conversation_id, messages)
         self._index.update(conversation_id, scores)
         if order == "desc":
-            messages.reverse()
+            messages = messages[::-1]
         count = scores.message_count
         end = cursors.last_position(position, len(messages), count, order)
         cursor = None if end is None else cursors.encode_cursor(end, conversation_id, order)
@@ -459,10 +494,10 @@ class ConversationRepository:
                 messages += more[: count - following]
         except ConversationNotFoundError:
             return None
-        conversation = records.decode_conversation(
+        conversation = self._codec.decode_conversation(
             conversation_id, fields, messages, count - len(messages)
         )
-        found = dict(zip(positions, single, strict=True))
+        found = dict(zip(positions, self._codec.unseal_all(conversation_id, single), strict=True))
         return ConversationPart(conversation, first, found)
 
     def check_owner(self, conversation_id: str) -> None:
@@ -511,7 +546,10 @@ class ConversationRepository:
             allowed=_allowed(if_revision),
             new_revision=new_revision(),
             removed_count=len(removed),
-            changes=[*removed, *records.encode(records.attributes_of(given))],
+            changes=[
+                *removed,
+                *records.encode(self._codec.seal_fields(records.attributes_of(given))),
+            ],
         )
         conversation = self._decode(conversation_id, *reply)
         before = Owners.decode(agent_id, user_id)
@@ -633,7 +671,7 @@ class ConversationRepository:
 
     def verify(self, conversation_id: str) -> None:
         """Raise ``CorruptRecordError`` if a part of a conversation cannot be read; no access."""
-        verify_conversation(self._store, check_conversation_id(conversation_id))
+        verify_conversation(self._store, self._codec, check_conversation_id(conversation_id))
 
     def repair(self, conversation_id: str) -> None:
         """Rebuild what follows from the messages: their ids, and the number of their bytes.
@@ -643,8 +681,24 @@ class ConversationRepository:
         Raises:
             CorruptRecordError: the record or a message cannot be read.
         """
-        found = read_damaged(self._store, check_conversation_id(conversation_id))
+        found = read_damaged(self._store, self._codec, check_conversation_id(conversation_id))
         self._scripts.repair(found)
+
+    @property
+    def has_keys(self) -> bool:
+        return isinstance(self._codec, EncryptingCodec)
+
+    def reencrypt(self, conversation_id: str) -> Rewritten:
+        """Rewrite what is not stored as ``encryption_keys`` say: no access, and no change.
+
+        Positions, revisions and tags stay; viewers are not told. Others may write meanwhile.
+
+        Raises:
+            ValueError: there are no keys.
+        """
+        if not isinstance(self._codec, EncryptingCodec):
+            raise ValueError("reencrypt needs encryption_keys")
+        return Reencryption(self._scripts, self._codec).rewrite(conversation_id)
 
     def import_legacy(self, conversation_id: str, raw: bytes, *, dry_run: bool) -> bool:
         """Store a conversation that another service kept as a legacy record.
@@ -672,7 +726,7 @@ class ConversationRepository:
         They are then not of one moment: some may be newer than the revision, none is older.
         """
         record = dict(zip(flat_record[::2], flat_record[1::2], strict=True))
-        conversation = records.decode_conversation(conversation_id, record, messages)
+        conversation = self._codec.decode_conversation(conversation_id, record, messages)
         if messages or not conversation.message_bytes:
             return conversation
         return self._reader.with_all_messages(conversation)

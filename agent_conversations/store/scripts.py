@@ -18,12 +18,12 @@ from agent_conversations.errors import (
     PreconditionFailedError,
 )
 from agent_conversations.store import keys, legacy, records
-from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
+from agent_conversations.store.encryption import Codec
+from sessions_store.errors import CorruptRecordError, WrongTypeError
 from sessions_store.keys import changes_channel
 from sessions_store.redis.client import ScriptCall, StoreClient
 from sessions_store.redis.script import Script
 from sessions_store.wire.fields import check_conversation_id
-from sessions_store.wire.model import SCHEMA_VERSION
 
 BYTES_AT_ONCE = 1024 * 1024
 """The most bytes of messages in one reply: some milliseconds of the server's time."""
@@ -45,6 +45,7 @@ class ConversationScripts:
         retention_ms: 0 keeps conversations for ever.
         index_keys: returns those of the index for a conversation, if the scripts update it in the
             same step.
+        codec: how messages and fields are stored; what is given and replied is as it is stored.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class ConversationScripts:
         *,
         retention_ms: int,
         index_keys: Callable[[str], Sequence[str]],
+        codec: Codec,
     ) -> None:
+        self._codec = codec
         self._index_keys = index_keys
         shared = {
             "retention_ms": retention_ms,
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": codec.newest_version,
             "bytes_at_once": BYTES_AT_ONCE,
             "publish_command": store.publish_command,
         }
@@ -141,7 +144,7 @@ class ConversationScripts:
             case b"no_message":
                 raise MessageNotFoundError
             case b"newer":
-                raise UnsupportedRecordVersionError("conversation", conversation_id)
+                raise records.unsupported(conversation_id, reply[1])
             case b"legacy":
                 raise LegacyRecordError(reply[1])
             case _:
@@ -154,8 +157,10 @@ class ConversationScripts:
             Whether it was.
         """
         conversation = converted.conversation
-        fields = records.encode(vars(conversation))
-        messages = zip(converted.message_ids, conversation.messages_json, strict=True)
+        stored = [self._codec.seal(message) for message in conversation.messages_json]
+        attributes = {**vars(conversation), "message_bytes": sum(map(len, stored))}
+        fields = records.encode(self._codec.seal_fields(attributes))
+        messages = zip(converted.message_ids, stored, strict=True)
         (status,) = self.run_on_record(
             "convert_conversation",
             conversation.conversation_id,
@@ -166,7 +171,11 @@ class ConversationScripts:
         return bool(status == b"converted")
 
     def repair(self, damaged: records.StoredConversation) -> None:
-        """Rebuild what follows from the messages, unless something was written since."""
+        """Rebuild what follows from the messages, unless something was written since.
+
+        Args:
+            damaged: as it was read, with the ``message_bytes`` that it should have.
+        """
         record, messages, message_ids = keys.record_keys(damaged.conversation_id)
         repair, _ = self._script("repair_conversation")
         repair(
@@ -176,7 +185,7 @@ class ConversationScripts:
             changes_channel=changes_channel(damaged.conversation_id),
             known_revision=damaged.revision,
             known_count=damaged.message_count,
-            total_bytes=sum(map(len, damaged.messages_json)),
+            total_bytes=damaged.message_bytes,
             new_revision=records.new_revision(),
             ids_in_order=[str(message.message_id) for message in damaged.messages],
         )

@@ -15,6 +15,7 @@ from agent_conversations.errors import (
     PreconditionFailedError,
 )
 from agent_conversations.store import records
+from agent_conversations.store.encryption import Codec
 from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import ConversationReader
 from agent_conversations.store.records import Scores, StoredConversation
@@ -51,6 +52,7 @@ class TranscriptStore:
         scripts: ConversationScripts,
         index: ConversationIndex,
         reader: ConversationReader,
+        codec: Codec,
         *,
         max_messages: int,
         max_bytes: int,
@@ -58,6 +60,7 @@ class TranscriptStore:
         self._scripts = scripts
         self._index = index
         self._reader = reader
+        self._codec = codec
         self._max_messages = max_messages
         self._max_bytes = max_bytes
 
@@ -73,7 +76,7 @@ class TranscriptStore:
             after_others = bool(known) and transcript.call_id not in known
             merged = merging.merge(conversation.messages, transcript, after_others=after_others)
             appended = {
-                str(message.message_id): json_codec.encode(message.to_wire())
+                str(message.message_id): self._codec.seal(json_codec.encode(message.to_wire()))
                 for message in merged.appended
             }
             outcome = dict(transcript.outcome)
@@ -94,7 +97,9 @@ class TranscriptStore:
                 "transcripts": " ".join(f"{call}={time}" for call, time in known.items()),
             }
             replaced = {
-                position: _rewritten(conversation.messages_json[position], message)
+                position: self._codec.seal(
+                    _rewritten(conversation.messages_json[position], message)
+                )
                 for position, message in merged.replaced.items()
             }
             if self._write(conversation, fields, replaced, fitting):
@@ -131,7 +136,9 @@ class TranscriptStore:
                 same = merging.find_repeated(conversation.messages, late)
                 if same is not None:
                     repeated[message_id] = stored[str(same.message_id)]
-            appended = {one: raw for one, raw in given.items() if one not in repeated}
+            appended = self._codec.seal_all(
+                {one: raw for one, raw in given.items() if one not in repeated}
+            )
             if not appended:
                 return LateMessages(conversation.scores, frozenset(), repeated)
             if len(dict(self._fitting(conversation, appended))) < len(appended):
@@ -151,7 +158,7 @@ class TranscriptStore:
             _, record, count, messages, _ = self._scripts.run(
                 "read_part", conversation_id, first=0, single_positions=()
             )
-            conversation = records.decode_conversation(
+            conversation = self._codec.decode_conversation(
                 conversation_id,
                 dict(zip(record[::2], record[1::2], strict=True)),
                 messages,
@@ -165,7 +172,7 @@ class TranscriptStore:
         self, conversation: StoredConversation, appended: Mapping[str, bytes]
     ) -> Iterator[tuple[str, bytes]]:
         count = conversation.message_count
-        size = sum(map(len, conversation.messages_json))
+        size = conversation.message_bytes or 0
         for message_id, raw in appended.items():
             count, size = count + 1, size + len(raw)
             if count > self._max_messages or size > self._max_bytes:
@@ -180,7 +187,7 @@ class TranscriptStore:
         appended: Mapping[str, bytes],
     ) -> Scores | None:
         """Return the scores after the changes, ``None`` if the conversation is not as it was."""
-        encoded = records.encode(fields)
+        encoded = records.encode(self._codec.seal_fields(fields))
         deadline.renew()
         try:
             _, created_at_ms, last_accessed_at_ms, count = self._scripts.run(

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from cryptography.fernet import Fernet
 
 from agent_conversations.recorder import CallRecorder
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of
+from sessions_store.errors import CorruptRecordError
 from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.api.routes import PREFIX
 from tests.agent_conversations.webhooks import delivery, turn
@@ -96,6 +98,21 @@ def test_transcript_finds_the_turns_of_the_recorder(
     conversations.merge_transcript(record.conversation_id, transcript)
 
     assert stored() == ["How can I help?", "What is left?", "Two things", "Thanks"]
+
+
+def test_recorder_with_keys_encrypts_what_it_records(redis_server: RedisServer) -> None:
+    key = Fernet.generate_key().decode()
+    record = CallRecorder(redis_server.url, "c-encrypted", encryption_keys=[key])
+    record.agent_response("Two things are left.")
+    record.agent_response_correction("Two things are left.", "Two things")
+    assert record.close()
+
+    store = StoreClient.from_url(redis_server.url)
+
+    found = ConversationRepository(store, encryption_keys=[key]).get("c-encrypted")
+    assert [message.content for message in found.messages] == ["Two things"]
+    with pytest.raises(CorruptRecordError):
+        ConversationRepository(store).get("c-encrypted")
 
 
 def test_turns_wait_while_redis_is_away(

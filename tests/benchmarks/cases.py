@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent_conversations.store import keys
+from agent_conversations.store.encryption import Codec
 from agent_conversations.store.scripts import ConversationScripts
 from sessions_store.types import AgentSession
 from sessions_store.wire import json_codec
@@ -56,7 +57,9 @@ def cases(place: Workplace) -> list[Case]:
     plain = PlainConversations(place.redis)
     numbers = iter(range(10**9))
 
-    scripts = ConversationScripts(place.store, retention_ms=0, index_keys=lambda _: keys.INDEX_KEYS)
+    scripts = ConversationScripts(
+        place.store, retention_ms=0, index_keys=lambda _: keys.INDEX_KEYS, codec=Codec()
+    )
     limits = {"max_messages": 10**9, "max_bytes": 10**12}
 
     def read(size: int) -> Action:
@@ -88,6 +91,7 @@ def cases(place: Workplace) -> list[Case]:
             message_json=stored_message("put"),
             own_timestamp="",
             allowed="",
+            known_tag="",
             new_revision="0123456789abcdef",
         )
 

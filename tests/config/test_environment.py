@@ -29,6 +29,7 @@ ANY_PROBLEM = {
     "ALLOW_ANONYMOUS": "perhaps",
     "SESSION_RATE": "often",
     "SESSION_ENCRYPTION_KEYS": "word",
+    "CONVERSATION_ENCRYPTION_KEYS": "word",
     "CONVERSATION_RETENTION_SECONDS": "1d",
     "CONVERSATION_MAX_MESSAGES": "-1",
     "LOG_LEVEL": "LOUD",
@@ -73,7 +74,7 @@ def test_every_problem_is_reported_at_once(read: Read) -> None:
     assert all(
         found.msg in str(error) and str(found.hint) in str(error) for found in error.problems
     )
-    assert "have 19 problems:" in str(error)
+    assert "have 20 problems:" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ def test_problem_names_variable_value_and_what_it_may_be(
         ("API_TOKENS", "alice:MARK:raed"),
         ("API_TOKENS", "alice:bob:MARK"),
         ("SESSION_ENCRYPTION_KEYS", "MARK"),
+        ("CONVERSATION_ENCRYPTION_KEYS", "plain,MARK"),
         ("REDIS_URL", "redis://me:MARK@host/abc"),
         ("REDIS_URL", "redis://MARK@host:99999"),
         ("REDIS_URL", "redis://host:MARK"),
@@ -137,10 +139,12 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         API_TOKENS="alice:MARK",
         SECRET_KEY="MARK",
         SESSION_ENCRYPTION_KEYS=key,
+        CONVERSATION_ENCRYPTION_KEYS=f"plain,{key}",
         REDIS_URL="redis://:MARK@h",
     )
 
     assert environment.session_encryption_keys == [key]
+    assert environment.conversation_encryption_keys == ["plain", key]
     assert "MARK" not in repr(environment)
 
 
@@ -200,6 +204,8 @@ def test_repr_of_the_environment_shows_no_secret(read: Read) -> None:
         ({"SESSION_RATE": "9999999999999/min"}, "elevenlabs_agent.E004"),
         ({"SESSION_RATE": "1/99999999999999year"}, "elevenlabs_agent.E004"),
         ({"SESSION_ENCRYPTION_KEYS": "word"}, "elevenlabs_agent.E005"),
+        ({"SESSION_ENCRYPTION_KEYS": "plain"}, "elevenlabs_agent.E005"),
+        ({"CONVERSATION_ENCRYPTION_KEYS": "plain,word"}, "elevenlabs_agent.E005"),
         ({"ALLOWED_HOSTS": "https://api.example.com"}, "elevenlabs_agent.E006"),
         ({"ALLOWED_HOSTS": "localhost:8000"}, "elevenlabs_agent.E006"),
         ({"API_TOKENS": "alice:"}, "elevenlabs_agent.E007"),

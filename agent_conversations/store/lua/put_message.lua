@@ -21,12 +21,15 @@
 -- ARGV[12]   allowed          text   tags, separated by spaces, of which the stored message must
 --                                    have one; * for any; empty: there need not be one. The tag is
 --                                    the first 16 digits of the SHA-1 of the stored JSON.
+-- ARGV[13]   known_tag        text   likewise, of the stored message that the caller has compared with
+--                                    its own, because one of them is encrypted; empty: none yet
 --
 -- Returns { 'appended' or 'replaced' or 'repeated', created_at_ms, last_accessed_at_ms, count, the
 -- JSON that is stored now }; or { 'stale' }; or a reply of includes/find_excess.lua; or a conflict
 -- (see includes/find_conflict.lua). A message of a call whose transcript is stored is 'repeated': it
 -- stays as it is, unless allowed names it; where it is not stored, { 'transcribed' }, and the caller
--- looks whether it is a turn of the transcript.
+-- looks whether it is a turn of the transcript. Or { 'encrypted', the stored message } that is not known:
+-- the caller compares, and calls again.
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -43,13 +46,16 @@ local message_id = ARGV[9]
 local message_json = ARGV[10]
 local own_timestamp = ARGV[11]
 local allowed = ARGV[12]
+local known_tag = ARGV[13]
 
 --- @include "find_conflict"
 --- @include "find_excess"
 --- @include "append_all"
 --- @include "is_among"
+--- @include "is_encrypted"
 --- @include "is_transcribed"
 --- @include "publish_change"
+--- @include "raise_version"
 --- @include "touch"
 
 -- In JSON, a quote after a brace or a comma begins a key or a string, or ends a string; only a key is
@@ -101,10 +107,17 @@ end
 if allowed == '' and is_transcribed({ message_id }) then
   return { 'repeated', created_at_ms, last_accessed_at_ms, count, stored }
 end
-if allowed ~= '' and allowed ~= '*' then
-  -- If the reply to a first attempt was lost, the second finds its own revision.
-  local is_allowed = is_among(allowed, string.sub(redis.sha1hex(stored), 1, 16))
-  if not is_allowed and revision_before ~= new_revision then
+local function stored_tag()
+  return string.sub(redis.sha1hex(stored), 1, 16)
+end
+-- If the reply to a first attempt was lost, the second finds its own revision, or message.
+local is_repeated = revision_before == new_revision or stored == message_json
+if is_encrypted(stored) or is_encrypted(message_json) then
+  if not is_repeated and known_tag ~= stored_tag() then
+    return { 'encrypted', stored }
+  end
+elseif allowed ~= '' and allowed ~= '*' then
+  if revision_before ~= new_revision and not is_among(allowed, stored_tag()) then
     return { 'stale' }
   end
 end
@@ -129,6 +142,7 @@ if message_json ~= stored then
     'revision', new_revision,
     'messageBytes', string.format('%.0f', new_bytes)
   )
+  raise_version(message_json)
 end
 local accessed_at_ms = touch(created_at_ms, last_accessed_at_ms, count)
 if message_json ~= stored then

@@ -13,6 +13,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command, get_commands
 from redis import Redis
 
@@ -271,6 +272,8 @@ def start(
     server: EmbeddedServer, *arguments: str, stdout: int, stderr: int = subprocess.STDOUT
 ) -> "subprocess.Popen[bytes]":
     environment = {"PATH": os.environ["PATH"], "REDIS_URL": server.url, "COLUMNS": str(WIDTH)}
+    key = Fernet.generate_key().decode()
+    environment["CONVERSATION_ENCRYPTION_KEYS"] = f"plain,{key}"  # what is there stays plain
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=PROJECT_DIR,
@@ -298,6 +301,7 @@ COMMANDS = [
     (("check_redis",), 1, b"no_persistence"),
     (("reindex",), 0, b"3 listed"),
     (("find_corrupt",), 0, b"0 unreadable"),
+    (("reencrypt_conversations",), 0, b"0 conversations left"),
     (("export_conversations",), 0, b'"conversationId":"c-1"'),
     (("import_conversations", "--file", "-"), 0, b"0 imported"),
     (("delete_conversations", "--before", "2020-01-01T00:00Z", "--dry-run"), 0, b"0 "),

@@ -10,6 +10,7 @@ from time_machine import Traveller
 
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
+from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from tests.agent_conversations.store.records import SORT_FIELDS, new, said
 
@@ -74,8 +75,9 @@ def test_generated_ids_are_unique_and_have_the_documented_shape(
 
 
 def test_conversation_is_stored_under_the_documented_keys(
-    conversations: ConversationRepository, raw_redis: Redis
+    store: StoreClient, raw_redis: Redis
 ) -> None:
+    conversations = ConversationRepository(store)
     conversations.create(new("mine"))
     conversations.append_message("mine", said(messageId="m1"))
 

@@ -8,6 +8,7 @@ from redis import Redis
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys
+from agent_conversations.store.records import ENCRYPTED_VERSION
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.embedded.server import EmbeddedServer
@@ -64,7 +65,7 @@ def test_record_of_a_newer_version_is_refused_and_unchanged(
 ) -> None:
     for conversation_id in ("newer", "today"):
         conversations.create(new(conversation_id))
-    raw_redis.hset(keys.conversation_key("newer"), "schemaVersion", 2)
+    raw_redis.hset(keys.conversation_key("newer"), "schemaVersion", ENCRYPTED_VERSION + 1)
     before = raw_redis.hgetall(keys.conversation_key("newer"))
 
     uses: list[Callable[[], object]] = [

@@ -124,8 +124,9 @@ def test_reindex_names_unreadable_records_and_continues(
 
 
 def test_reindex_applies_a_new_retention_to_every_record(
-    store: StoreClient, conversations: ConversationRepository, raw_redis: Redis
+    store: StoreClient, raw_redis: Redis
 ) -> None:
+    conversations = ConversationRepository(store)
     fill(conversations, 2)
     kept_a_day = ConversationRepository(store, retention_seconds=86_400)
 

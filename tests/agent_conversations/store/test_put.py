@@ -43,7 +43,8 @@ def test_put_keeps_bytes_and_index_right(
     found = conversations.get("mine")
 
     assert contents(found) == ["", "a long second"]
-    assert message_bytes(raw_redis) == sum(map(len, found.messages_json))
+    stored = raw_redis.lrange(keys.messages_key("mine"), 0, -1)
+    assert message_bytes(raw_redis) == sum(map(len, stored))
     assert raw_redis.zscore(keys.index_key("messageCount"), "mine") == 2
     assert raw_redis.zscore(keys.index_key("lastAccessedAt"), "mine")
 

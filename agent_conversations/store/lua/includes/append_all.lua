@@ -7,6 +7,7 @@
 --- @include "access_time"
 --- @include "keep_epoch"
 --- @include "publish_change"
+--- @include "raise_version"
 --- @include "update_index_and_expiry"
 
 local function append_all(
@@ -33,6 +34,7 @@ local function append_all(
     'revision', revision_after,
     'messageBytes', string.format('%.0f', message_bytes)
   )
+  raise_version(new_messages[1]) -- one writer encrypts all that it appends, or nothing
   update_index_and_expiry(created_at_ms, accessed_at_ms, pushed)
   publish_change('message_added', revision_before, revision_after, pushed)
   return nil, accessed_at_ms

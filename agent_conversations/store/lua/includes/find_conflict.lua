@@ -1,8 +1,8 @@
 -- find_conflict()
 --   -> conflict | nil, created_at_ms, last_accessed_at_ms, count, message_bytes, revision_before
 -- Finds a conflict with what is stored. It is the reply that ends the script: { 'missing' } |
--- { 'legacy', its JSON } | { 'corrupt', count of messages, of message ids } | { 'newer' }, or an
--- error of the server; a corrupt record that is not a matter of these counts has none. Without a
+-- { 'legacy', its JSON } | { 'corrupt', count of messages, of message ids } | { 'newer', its version },
+-- or an error of the server; a corrupt record that is not a matter of these counts has none. Without a
 -- conflict, the times are those of the record, as they are stored; count is that of the messages,
 -- message_bytes their size, revision_before the record's. An expired record that Redis still has is
 -- deleted, and missing.
@@ -37,7 +37,7 @@ local function find_conflict()
   local version = tonumber(stored[1])
   local created_at_ms, last_accessed_at_ms = milliseconds(stored[2]), milliseconds(stored[3])
   if version and version > tonumber(schema_version) then
-    return { 'newer' }
+    return { 'newer', version }
   end
   if not (version and created_at_ms and last_accessed_at_ms) then
     return { redis.call('EXISTS', record_key) == 0 and 'missing' or 'corrupt' }

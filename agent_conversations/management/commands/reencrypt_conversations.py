@@ -1,0 +1,35 @@
+import sys
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from agent_conversations.management.commands._store_command import (
+    StoreCommand,
+    printable,
+    progress,
+)
+from agent_conversations.services import conversations
+from agent_conversations.store.maintenance import reencrypt
+
+
+class Command(StoreCommand):
+    help = (
+        "Rewrites what is not encrypted with the first of CONVERSATION_ENCRYPTION_KEYS, while the "
+        "service runs: what is plain, and what another key has encrypted. With plain in place of "
+        "the first key, it decrypts. Viewers notice nothing. Exits with 1 if anything is left; "
+        "safe to repeat."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not conversations().has_keys:
+            raise CommandError("CONVERSATION_ENCRYPTION_KEYS must have a key.")
+        with progress("Conversations", conversations().list(limit=1).total) as advance:
+            result = reencrypt(conversations(), advance)
+        for conversation_id, reason in result.left.items():
+            self.stdout.write(f"left: conversation {printable(conversation_id)}, which {reason}")
+        self.stdout.write(
+            f"{result.rewritten} messages and fields rewritten, in {result.conversations} "
+            f"conversations; {len(result.left)} conversations left."
+        )
+        if result.left:
+            sys.exit(1)

@@ -1,0 +1,14 @@
+-- raise_version(stored)
+-- Gives the record the version of encrypted ones, if what is stored in its conversation is encrypted:
+-- who has no keys then refuses it.
+-- Uses: record_key
+--- @include "is_encrypted"
+
+-- The same as in store/records.py.
+local ENCRYPTED_VERSION = 2
+
+local function raise_version(stored)
+  if is_encrypted(stored) then
+    redis.call('HSET', record_key, 'schemaVersion', ENCRYPTED_VERSION)
+  end
+end
