@@ -4,6 +4,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cryptography.fernet import Fernet
+
+from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.types import NewConversation
 from tests.benchmarks.cases import cases
 from tests.benchmarks.plain_way import PlainConversations
 from tests.benchmarks.rounds import Comparison, compare
@@ -109,6 +113,26 @@ def growth(place: Workplace) -> Iterator[Ratio]:
         calls=100,
     )
     yield at_most("a page by cursor at 90,000, over at 0", 1.25, found)
+
+
+def encryption(place: Workplace) -> Iterator[Ratio]:
+    """What keys for conversations cost."""
+    plain, keys = place.conversations, [Fernet.generate_key().decode()]
+    encrypted = ConversationRepository(place.store, encryption_keys=keys)
+    for name, conversations in (("plain", plain), ("encrypted", encrypted)):
+        for kind in ("read", "append"):
+            conversations.create(NewConversation(conversation_id=f"{kind}-{name}"))
+        conversations.append_messages(f"read-{name}", [MESSAGE] * 100)
+    found = compare(
+        lambda: encrypted.append_message("append-encrypted", MESSAGE),
+        lambda: plain.append_message("append-plain", MESSAGE),
+        calls=400,
+    )
+    yield at_most("append to an encrypted conversation, over to a plain one", 1.6, found)
+    found = compare(
+        lambda: encrypted.get("read-encrypted"), lambda: plain.get("read-plain"), calls=100
+    )
+    yield at_most("read of 100 encrypted messages, over of plain ones", 10.0, found)
 
 
 def over_the_plain_way(place: Workplace) -> Iterator[Ratio]:
