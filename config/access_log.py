@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from agent_conversations.served_requests import SERVED, Fields
@@ -102,16 +103,22 @@ class AccessLog:
             self._drop(block.count(b"\n"))
 
     def _line(self, ended: float, fields: Fields) -> bytes:
-        timestamp = datetime.fromtimestamp(ended, UTC).isoformat(timespec="microseconds")
+        second, fraction = divmod(ended, 1)
         line: Any = {
             **fields(),
             "level": "info",
             "logger": ACCESS_LOGGER,
-            "timestamp": timestamp.replace("+00:00", "Z"),
+            "timestamp": f"{_to_second(second)}.{int(fraction * 1_000_000):06d}Z",
         }
         for render in self._renderers:
             line = render(None, "info", line)
         return f"{line}\n".encode()
+
+
+@lru_cache(maxsize=2)
+def _to_second(timestamp: float) -> str:
+    """Return the time of many lines, which is a third of what one would take to make."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def start_access_log() -> AccessLog | None:
