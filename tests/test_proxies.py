@@ -125,7 +125,9 @@ def running(command: list[str], folder: Path, port: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     with temporary_folder() as folder:
-        service = Service(folder / "service", live=True, TRUSTED_PROXIES="1", SESSION_RATE="2/min")
+        settings = {"TRUSTED_PROXIES": "1", "SESSION_RATE": "2/min"}
+        settings["ELEVENLABS_WEBHOOK_SECRETS"] = "wsec_played"
+        service = Service(folder / "service", live=True, **settings)
         service.start()
         try:
             yield service
@@ -170,6 +172,16 @@ def test_service_refuses_through_a_proxy_in_its_envelope(port: int) -> None:
     assert send(port, "GET", "/ws?conversationId=c-1")[1]["code"] == "upgrade_required"
     assert send(port, "POST", "/new", large)[1]["code"] == "request_too_large"
     assert send(port, "GET", "/missing")[1]["code"] == "conversation_not_found"
+
+
+def test_long_webhook_comes_through_a_proxy(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with closing(connection):
+        connection.request("POST", "/webhooks/elevenlabs", b"x" * 3_000_000)
+        response = connection.getresponse()
+
+        # A proxy that did not let it through would say so in a page of its own.
+        assert (response.status, json.load(response)["code"]) == (401, "invalid_signature")
 
 
 def test_rate_counts_clients_behind_a_proxy(port: int) -> None:
