@@ -14,6 +14,9 @@ from sessions_store.errors import InvalidRequestError
 from sessions_store.redis import deadline
 from sessions_store.wire import json_codec
 
+_MOST_DISCARDED = 1024 * 1024
+"""Bytes of a body that is too large. A proxy is to let through so many more than the limit."""
+
 
 class JsonParser(BaseParser):
     """Reads ``request.data``: the JSON object of a body; ``{}`` where there is no body.
@@ -72,6 +75,9 @@ def _read(stream: IO[bytes], request: Request, limit: int, error: type[Exception
     body = stream.read(limit + 1)
     deadline.begin()  # anew: however slow the client was, there is time for Redis
     if len(body) > limit:
+        # A proxy that cannot send on takes that for a failure of ours: its client would see a 502.
+        # Of a body that it lets through, this is the rest.
+        stream.read(_MOST_DISCARDED)
         raise error
     # An empty rest of a body that was cut off would create a conversation. Of one in chunks,
     # nobody says how long it is; but JSON that is cut off shows it, and so does nothing.

@@ -455,6 +455,23 @@ def test_bodies_in_chunks_are_read_like_others(
     assert [message["content"] for message in stored] == (["in chunks"] if status == 201 else [])
 
 
+@pytest.mark.parametrize("path", [f"{API}/new", "/webhooks/elevenlabs"])
+def test_sender_of_a_large_body_is_told_so(start: Callable[..., Service], path: str) -> None:
+    service = start(ELEVENLABS_WEBHOOK_SECRETS="wsec_played").until_up()
+    limit = 1024 * 1024 if path.startswith(API) else 32 * 1024 * 1024
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as client:
+        client.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % (limit + 900_000))
+        client.sendall(b" " * limit)
+        for _ in range(9):  # raises an exception where nobody reads on
+            client.sendall(b" " * 100_000)
+            time.sleep(0.02)
+        response = client.recv(100)
+
+    assert response.startswith(b"HTTP/1.1 413 ")
+
+
 HALVES = {
     "a body": b"Content-Length: 50\r\n\r\n{",
     "a body in chunks": b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
