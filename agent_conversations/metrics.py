@@ -136,7 +136,7 @@ def count_webhook(kind: str, outcome: str) -> None:
 # --- What is frequent leaves a note ---------------------------------------------------------------
 
 # Appending is atomic: no request waits for a lock.
-requests: deque[tuple[str | None, str | None, int, float]] = deque(maxlen=MAX_NOTES)
+requests: deque[tuple[str | None, str, str, float]] = deque(maxlen=MAX_NOTES)
 """Of each request: Django's pattern of its path, if it has one, method, status and seconds."""
 commands: deque[tuple[str, str]] = deque(maxlen=MAX_NOTES)
 """Of each call to Redis: its name and its outcome, ``ok`` or the cause of the failure."""
@@ -147,7 +147,7 @@ class _Noted(Collector):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: Counts[tuple[str | None, str, int, int]] = Counts()
+        self._requests: Counts[tuple[str | None, str, str, int]] = Counts()
         """By pattern, method, status and the number of the bucket."""
         self._seconds: dict[str | None, float] = defaultdict(float)
         self._commands: Counts[tuple[str, str]] = Counts()
@@ -183,7 +183,7 @@ class _Noted(Collector):
             bounds = [*map(str, DURATION_BUCKETS), "+Inf"]
             by_bucket: dict[str | None, list[int]] = defaultdict(lambda: [0] * len(bounds))
             for (pattern, method, status, bucket), count in self._requests.items():
-                by_labels[route_of(pattern), method, str(status)] += count
+                by_labels[route_of(pattern), method, status] += count
                 by_bucket[pattern][bucket] += count
             for labels, count in by_labels.items():
                 counted.add_metric(labels, count)

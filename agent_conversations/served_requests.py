@@ -8,7 +8,7 @@ from random import getrandbits
 
 from django.urls import Resolver404, ResolverMatch, resolve
 
-from agent_conversations.metrics import METHODS, OTHER, route_of
+from agent_conversations.metrics import METHODS, OTHER, requests, route_of
 from sessions_store.wire.fields import is_conversation_id
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -46,6 +46,12 @@ class ServedRequest:
         self.method = method
         self.path = path
         self.began = time.perf_counter()
+
+    def end(self) -> None:
+        """Note for the metrics what was served, and how long it took."""
+        self.seconds = time.perf_counter() - self.began
+        pattern = self.match.route if self.match else None
+        requests.append((pattern, self.method, self.status, self.seconds))
 
     def to_log(self) -> dict[str, object]:
         """Return its line in the access log: the path as its pattern, and the conversation's id."""

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -47,7 +46,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         return _serve(environ, start)
     finally:
         current.reset(token)
-        served.seconds = time.perf_counter() - served.began
+        served.end()
 
 
 def _serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,6 +1,5 @@
 """What every response has in common, those of other middleware included."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
-from agent_conversations import API_PREFIX, metrics
+from agent_conversations import API_PREFIX
 from agent_conversations.api.exceptions import (
     error_view,
     header_too_long,
@@ -51,24 +50,19 @@ _UNCACHED = (API_PREFIX, "/metrics")
 
 
 def bound_requests(get_response: GetResponse) -> GetResponse:
-    """Bound the time that a request may spend on Redis, note it, and complete response headers.
+    """Bound the time that a request may spend on Redis, and complete response headers.
 
     People's words stay out of caches, browsers protect pages, and no body goes out in chunks.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        began = time.perf_counter()
         deadline.begin()
         try:
             response = get_response(request)
         finally:
             deadline.end()
-        match = request.resolver_match
         if served := current.get():
-            served.match = match
-        pattern = match.route if match else None
-        seconds = time.perf_counter() - began
-        metrics.requests.append((pattern, request.method, response.status_code, seconds))
+            served.match = request.resolver_match
         if request.path_info.startswith(_UNCACHED):
             headers = response.headers
             headers["Cache-Control"] = "no-store"
