@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Annotated, Any, NamedTuple, Self, get_type_hints
 
 from agent_conversations.errors import MessageConflictError
@@ -321,20 +322,21 @@ def decode_conversation(
     return conversation
 
 
-_IN_EVERY_MESSAGE = AgentMessage.always_in_responses | {
-    field.alias for field in AgentMessage.model_fields.values() if field.is_required()
-}
+_fields_of_every_message = itemgetter(
+    *AgentMessage.always_in_responses,
+    *(str(field.alias) for field in AgentMessage.model_fields.values() if field.is_required()),
+)
 
 
 def check_messages(conversation_id: str, messages: Sequence[bytes]) -> None:
     """Raise ``CorruptRecordError`` if a stored message cannot be a part of a response."""
     try:
         decoded = json_codec.decode_lossy(b"[" + b",".join(messages) + b"]")
-    except json_codec.InvalidJsonError:
+        for message in decoded:
+            _fields_of_every_message(message)
+    except (json_codec.InvalidJsonError, KeyError, TypeError):
         raise CorruptRecordError("conversation", conversation_id) from None
-    if len(decoded) != len(messages) or not all(
-        isinstance(message, dict) and message.keys() >= _IN_EVERY_MESSAGE for message in decoded
-    ):
+    if len(decoded) != len(messages):
         raise CorruptRecordError("conversation", conversation_id)
 
 
