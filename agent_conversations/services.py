@@ -16,6 +16,7 @@ from agent_conversations.metrics import (
 )
 from agent_conversations.served_requests import current
 from agent_conversations.store.keys import READINESS_KEYS
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.webhooks import RefusedDeliveries, WebhookReceiver
 from sessions_store.errors import StoreUnavailableError
@@ -80,6 +81,11 @@ def conversations() -> ConversationRepository:
         index_shards=settings.INDEX_SHARDS,
         encryption_keys=settings.CONVERSATION_ENCRYPTION_KEYS,
     )
+
+
+@cache
+def maintenance() -> ConversationMaintenance:
+    return ConversationMaintenance(conversations())
 
 
 @lru_cache(MOST_USERS)

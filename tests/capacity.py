@@ -21,7 +21,7 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from agent_conversations.store.index import ConversationIndex
-from agent_conversations.store.maintenance import reindex
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.records import Owners, Scores
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
@@ -257,7 +257,7 @@ def measure_requests(on: Bench, repeats: int) -> dict[str, Cost]:
 
     found = {name: cost_of(request) for name, request in requests.items()}
     in_shards = ConversationRepository(on.store, index_shards=SHARDS)
-    reindex(in_shards, lambda _: None)
+    ConversationMaintenance(in_shards).reindex(lambda _: None)
     found[f"a page of 50 of the list in {SHARDS} shards"] = cost_of(
         lambda: in_shards.list(limit=50, message_limit=1)
     )

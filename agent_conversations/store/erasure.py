@@ -7,20 +7,17 @@ another one, and stays.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from agent_conversations.errors import ConversationNotFoundError
-from agent_conversations.store.maintenance import Advance
 from agent_conversations.store.records import StoredConversation
 from agent_conversations.store.repository import ConversationRepository
-from sessions_store.errors import CorruptRecordError, InvalidRequestError
 from sessions_store.repository import SessionRepository
 from sessions_store.wire.clock import iso_from_ms, now_ms
 
 Wanted = Callable[[StoredConversation], bool]
-_NO_MESSAGES = 2**53 - 1
 
 
 class InvalidLedgerError(Exception):
@@ -65,33 +62,6 @@ class Ledger:
                     raise InvalidLedgerError(number)
                 digests.add(digest)
         return lambda conversation: _digest(conversation) in digests
-
-
-def find(
-    conversations: ConversationRepository,
-    wanted: Wanted,
-    advance: Advance,
-    unreadable: dict[str, str],
-) -> Iterator[StoredConversation]:
-    """Yield every conversation that is wanted, without messages; one may come twice.
-
-    All records are read, which is no access: the index of owners may lack some.
-
-    Args:
-        unreadable: is given the reason for each of which it cannot be said, by its id.
-    """
-    for batch in conversations.scan_ids():
-        for conversation_id in batch:
-            try:
-                part = conversations.find_part(conversation_id, first=_NO_MESSAGES)
-            except CorruptRecordError as error:
-                unreadable[conversation_id] = error.reason
-            except InvalidRequestError:
-                unreadable[conversation_id] = "has an invalid id"
-            else:
-                if part is not None and wanted(part.conversation):
-                    yield part.conversation
-        advance(len(batch))
 
 
 def erase(

@@ -3,39 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from agent_conversations.store.maintenance import Advance
 from agent_conversations.store.records import StoredConversation
-from agent_conversations.store.repository import ConversationRepository
-from sessions_store.errors import CorruptRecordError, InvalidRequestError
 from sessions_store.wire import json_codec
 
 Format = Callable[[StoredConversation], bytes]
-
-
-def export(
-    conversations: ConversationRepository, advance: Advance, unreadable: dict[str, str]
-) -> Iterator[StoredConversation]:
-    """Yield every conversation once; reading it is no access.
-
-    Args:
-        unreadable: is given the reason for each conversation that cannot be read, by its id.
-    """
-    seen: set[str] = set()
-    for batch in conversations.scan_ids():
-        for conversation_id in batch:
-            if conversation_id in seen:
-                continue
-            seen.add(conversation_id)
-            try:
-                part = conversations.find_part(conversation_id)
-            except CorruptRecordError as error:
-                unreadable[conversation_id] = error.reason
-            except InvalidRequestError:
-                unreadable[conversation_id] = "has an invalid id"
-            else:
-                if part is not None:  # deleted or expired since the scan saw it
-                    yield part.conversation
-        advance(len(batch))
 
 
 def as_stored(conversation: StoredConversation) -> bytes:

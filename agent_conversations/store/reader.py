@@ -1,4 +1,4 @@
-"""Conversations as they are stored, read without an access: for the list and for maintenance."""
+"""Conversations as they are stored, read without an access: for the list and for viewers."""
 
 import logging
 from collections.abc import Sequence
@@ -11,10 +11,13 @@ from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys, legacy, records
 from agent_conversations.store.encryption import Codec
 from agent_conversations.store.records import Owners, StoredConversation
+from agent_conversations.store.results import ConversationPart
+from agent_conversations.store.scripts import ConversationScripts
 from sessions_store.errors import CorruptRecordError, WrongTypeError
 from sessions_store.redis import deadline
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.turn import Turn
+from sessions_store.wire.fields import check_conversation_id
 
 PART_BYTES = 4 * 1024 * 1024
 PART_MESSAGES = 10_000
@@ -28,10 +31,11 @@ _logger = logging.getLogger(__name__)
 
 
 class ConversationReader:
-    """Reads conversations with their newest messages only, for the list."""
+    """Reads conversations whole, in part, or with their newest messages only."""
 
-    def __init__(self, store: StoreClient, codec: Codec) -> None:
+    def __init__(self, store: StoreClient, scripts: ConversationScripts, codec: Codec) -> None:
         self._store = store
+        self._scripts = scripts
         self._codec = codec
         self._read_summaries = store.pipelined_script("agent_conversations.store", "read_summary")
         # Reading a large conversation is mostly Python's work, and its threads take turns anyway.
@@ -39,11 +43,21 @@ class ConversationReader:
         self._turn = Turn[StoredConversation](max_waiting=store.max_waiting * 3 // 4)
         self._user_id: str | None = None
 
-    def of_user(self, user_id: str) -> Self:
-        """Return the same for one user, whose conversations alone ``get`` and the like return."""
+    def of_user(self, user_id: str, scripts: ConversationScripts) -> Self:
+        """Return the same for one user, with that user's scripts; ``find`` stays of all."""
         bound = copy(self)
         bound._user_id = user_id
+        bound._scripts = scripts
         return bound
+
+    def check_owner(self, conversation_id: str) -> None:
+        """Raise ``ConversationNotFoundError`` unless the one user has the conversation."""
+        key = keys.conversation_key(check_conversation_id(conversation_id))
+        (owner,) = self._store.read_many([("HGET", key, "userId")])
+        if isinstance(owner, WrongTypeError):  # a legacy record, which this converts
+            self._scripts.run("read_part", conversation_id, first=0, single_positions=())
+        elif owner != str(self._user_id).encode():
+            raise ConversationNotFoundError
 
     def get(self, conversation_id: str, *, message_limit: int) -> StoredConversation | None:
         """Return the conversation, ``None`` if there is none.
@@ -52,8 +66,45 @@ class ConversationReader:
             CorruptRecordError: its record cannot be read.
         """
         (reply,) = self._read([conversation_id], message_limit, MAX_PAGE_BYTES)
-        found = self._decode(conversation_id, reply, message_limit, MAX_PAGE_BYTES)
+        found = self._decode_summary(conversation_id, reply, message_limit, MAX_PAGE_BYTES)
         return found if found and found.is_of(Owners(user_id=self._user_id)) else None
+
+    def find_part(
+        self, conversation_id: str, *, first: int = 0, positions: Sequence[int] = ()
+    ) -> ConversationPart | None:
+        """Return what a viewer lacks: see ``ConversationRepository.find_part``."""
+        read = partial(self._scripts.run, "read_part", conversation_id)
+        try:
+            _, record, count, messages, single = read(first=first, single_positions=positions)
+            fields = dict(zip(record[::2], record[1::2], strict=True))
+            while (following := first + len(messages)) < count:
+                _, later, _, more, _ = read(first=following, single_positions=())
+                now = dict(zip(later[::2], later[1::2], strict=True))
+                is_same = all(now.get(one) == fields.get(one) for one in (b"createdAt", b"userId"))
+                if not (is_same and more):
+                    # Deleted meanwhile, and another one has its id; or another user has it.
+                    return self.find_part(conversation_id, first=first, positions=positions)
+                messages += more[: count - following]
+        except ConversationNotFoundError:
+            return None
+        conversation = self._codec.decode_conversation(
+            conversation_id, fields, messages, count - len(messages)
+        )
+        found = dict(zip(positions, self._codec.unseal_all(conversation_id, single), strict=True))
+        return ConversationPart(conversation, first, found)
+
+    def decode(
+        self, conversation_id: str, flat_record: Sequence[bytes], messages: Sequence[bytes]
+    ) -> StoredConversation:
+        """Return the conversation of a reply, whose messages are fetched if it has too many bytes.
+
+        They are then not of one moment: some may be newer than the revision, none is older.
+        """
+        record = dict(zip(flat_record[::2], flat_record[1::2], strict=True))
+        conversation = self._codec.decode_conversation(conversation_id, record, messages)
+        if messages or not conversation.message_bytes:
+            return conversation
+        return self.with_all_messages(conversation)
 
     def with_all_messages(self, conversation: StoredConversation) -> StoredConversation:
         """Return a conversation whose messages have too many bytes for one reply with all of them.
@@ -122,7 +173,7 @@ class ConversationReader:
         replies = self._read(conversation_ids, message_limit, max_bytes)
         for conversation_id, reply in zip(conversation_ids, replies, strict=True):
             try:
-                found = self._decode(conversation_id, reply, message_limit, max_bytes)
+                found = self._decode_summary(conversation_id, reply, message_limit, max_bytes)
             except CorruptRecordError as error:
                 _logger.error(
                     "A conversation is left out of the list",
@@ -149,7 +200,7 @@ class ConversationReader:
             for conversation_id in conversation_ids
         )
 
-    def _decode(
+    def _decode_summary(
         self, conversation_id: str, reply: Sequence[Any], message_limit: int, max_bytes: int
     ) -> StoredConversation | None:
         match reply:
@@ -160,10 +211,18 @@ class ConversationReader:
             case [b"missing"]:
                 return None
             case [b"legacy"]:
-                found = _read_legacy(self._store, conversation_id)
+                found = self.find_legacy(conversation_id)
                 return found and _newest(found, message_limit, max_bytes)
             case _:
                 raise records.corrupt(conversation_id, *reply[1:])
+
+    def find_legacy(self, conversation_id: str) -> StoredConversation | None:
+        """Return what a legacy record has, ``None`` if there is none; it stays as it is."""
+        try:
+            raw = self._store.get(keys.conversation_key(conversation_id))
+        except WrongTypeError:
+            raise CorruptRecordError("conversation", conversation_id) from None
+        return None if raw is None else legacy.convert(conversation_id, raw).conversation
 
 
 def _newest(
@@ -178,65 +237,3 @@ def _newest(
             break
         first -= 1
     return replace(conversation, messages_json=messages[first:], older_messages=first)
-
-
-def verify_conversation(store: StoreClient, codec: Codec, conversation_id: str) -> None:
-    """Decode everything of a conversation, if there is one.
-
-    Raises:
-        CorruptRecordError: a part of it cannot be read.
-    """
-    record, messages, positions = _read_all(store, conversation_id)
-    found: StoredConversation | None = None
-    if isinstance(record, WrongTypeError):
-        found = _read_legacy(store, conversation_id)
-    elif isinstance(messages, WrongTypeError) or isinstance(positions, WrongTypeError):
-        raise CorruptRecordError("conversation", conversation_id)
-    elif record:
-        found = codec.decode_conversation(conversation_id, record, messages)
-        if not messages and found.message_bytes:
-            raise records.corrupt(conversation_id, 0, len(positions))
-        if positions != _positions(found):
-            raise records.corrupt(conversation_id, len(messages), len(positions))
-    for message in found.messages_json if found else ():
-        records.decode_message(conversation_id, message)
-
-
-def read_damaged(store: StoreClient, codec: Codec, conversation_id: str) -> StoredConversation:
-    """Return a conversation whose messages can be read, even if their ids are lost.
-
-    Its ``message_bytes`` are those of the messages that are there.
-
-    Raises:
-        CorruptRecordError: its record or a message cannot be read.
-    """
-    record, messages, _ = _read_all(store, conversation_id)
-    if isinstance(record, WrongTypeError) or isinstance(messages, WrongTypeError):
-        raise CorruptRecordError("conversation", conversation_id)
-    found = codec.decode_conversation(conversation_id, record, messages)
-    records.check_messages(conversation_id, found.messages_json)
-    return replace(found, message_bytes=sum(map(len, messages)))
-
-
-def _read_all(store: StoreClient, conversation_id: str) -> Sequence[Any]:
-    record_key, messages_key, message_ids_key = keys.record_keys(conversation_id)
-    return store.read_many(
-        [("HGETALL", record_key), ("LRANGE", messages_key, 0, -1), ("HGETALL", message_ids_key)],
-        one_moment=True,
-    )
-
-
-def _positions(conversation: StoredConversation) -> dict[bytes, bytes]:
-    """Return message id to position; of messages that share an id, that of the first."""
-    positions: dict[bytes, bytes] = {}
-    for position, message in enumerate(conversation.messages):
-        positions.setdefault(str(message.message_id).encode(), str(position).encode())
-    return positions
-
-
-def _read_legacy(store: StoreClient, conversation_id: str) -> StoredConversation | None:
-    try:
-        raw = store.get(keys.conversation_key(conversation_id))
-    except WrongTypeError:
-        raise CorruptRecordError("conversation", conversation_id) from None
-    return None if raw is None else legacy.convert(conversation_id, raw).conversation

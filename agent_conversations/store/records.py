@@ -88,6 +88,10 @@ class Scores(NamedTuple):
     last_accessed_at_ms: int
     message_count: int
 
+    @classmethod
+    def decode(cls, created_at_ms: bytes, last_accessed_at_ms: bytes, message_count: int) -> Self:
+        return cls(int(created_at_ms), int(last_accessed_at_ms), message_count)
+
 
 class Owners(NamedTuple):
     """Whose lists a conversation is in, beside the list of all."""
@@ -223,6 +227,11 @@ _IN_RESPONSES = [
 
 
 _EPOCH_DIGITS = 12
+
+
+def new_id(prefix: str, now: int) -> str:
+    """Return an id that no conversation and no message has had; ``now`` is in ms since 1970."""
+    return f"{prefix}-{now}-{secrets.token_hex(8)}"
 
 
 def new_revision() -> str:

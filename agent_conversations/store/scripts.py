@@ -27,6 +27,8 @@ from sessions_store.wire.fields import check_conversation_id
 
 BYTES_AT_ONCE = 1024 * 1024
 """The most bytes of messages in one reply: some milliseconds of the server's time."""
+IDEMPOTENCY_SECONDS = 24 * 3600
+"""How long the ``Idempotency-Key`` of a creation is remembered."""
 _PACKAGE = "agent_conversations.store"
 
 
@@ -78,6 +80,8 @@ class ConversationScripts:
             given = {each: shared[each] for each in names & shared.keys()}
             return partial(script, **given), names & {"index_keys", "changes_channel"}
 
+        # A second attempt finds the id that the first has set.
+        self._claim = store.script(_PACKAGE, "claim_id", repeatable=True, is_write=True)
         self._script: Callable[[str], tuple[ScriptCall, set[str]]] = cache(partial(load, ""))
         self._script_of_user = cache(partial(load, "of_user"))
         self._of_all = self
@@ -170,6 +174,19 @@ class ConversationScripts:
         )
         return bool(status == b"converted")
 
+    def claim_id(self, key_digest: str, candidate: str, *, deleted_id: str = "") -> str:
+        """Return the id that an ``Idempotency-Key`` was given in the last day, else ``candidate``.
+
+        An id that is ``deleted_id`` counts as none.
+        """
+        claimed = self._claim(
+            claim_key=keys.idempotency_key(key_digest),
+            candidate=candidate,
+            deleted_id=deleted_id,
+            seconds=IDEMPOTENCY_SECONDS,
+        )
+        return str(claimed, "utf-8")
+
     def repair(self, damaged: records.StoredConversation) -> None:
         """Rebuild what follows from the messages, unless something was written since.
 
@@ -189,3 +206,10 @@ class ConversationScripts:
             new_revision=records.new_revision(),
             ids_in_order=[str(message.message_id) for message in damaged.messages],
         )
+
+
+def join_allowed(revisions: Sequence[str] | None) -> str:
+    """Return revisions, or tags, as the scripts take them; one that cannot be ours matches none."""
+    if revisions is None or "*" in revisions:
+        return "*"
+    return " ".join(filter(str.isalnum, revisions)) or "-"

@@ -11,8 +11,8 @@ from agent_conversations.management.commands._store_command import (
     printable,
     progress,
 )
-from agent_conversations.services import conversations, sessions
-from agent_conversations.store.erasure import InvalidLedgerError, Ledger, Wanted, erase, find
+from agent_conversations.services import conversations, maintenance, sessions
+from agent_conversations.store.erasure import InvalidLedgerError, Ledger, Wanted, erase
 from agent_conversations.store.records import Owners, StoredConversation
 from sessions_store.wire.clock import ms_from_iso
 
@@ -44,8 +44,8 @@ class Command(StoreCommand):
         wanted = _wanted(ledger, options)
         unreadable: dict[str, str] = {}
         with progress("Conversations", conversations().list(limit=1).total) as advance:
-            matching = find(conversations(), wanted, advance, unreadable)
-            found = list({one.conversation_id: one for one in matching}.values())
+            stored = maintenance().read_all(advance, unreadable, with_messages=False)
+            found = [one for one in stored if wanted(one)]
         if options["dry_run"]:
             for conversation in found:
                 self.stdout.write(conversation.conversation_id)

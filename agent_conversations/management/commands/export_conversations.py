@@ -11,8 +11,8 @@ from agent_conversations.management.commands._store_command import (
     printable,
     progress,
 )
-from agent_conversations.services import conversations
-from agent_conversations.store.export import FORMATS, export
+from agent_conversations.services import conversations, maintenance
+from agent_conversations.store.export import FORMATS
 
 
 class Command(StoreCommand):
@@ -39,7 +39,7 @@ class Command(StoreCommand):
         written = 0
         total = conversations().list(limit=1).total
         with _opened(options["output"]) as file, progress("Conversations", total) as advance:
-            for conversation in export(conversations(), advance, unreadable):
+            for conversation in maintenance().read_all(advance, unreadable):
                 file.write(line(conversation) + b"\n")
                 written += 1
         self.stderr.write(f"{written} written, {len(unreadable)} unreadable.")

@@ -6,7 +6,7 @@ from agent_conversations.management.commands._store_command import (
     printable,
     progress,
 )
-from agent_conversations.services import conversations, sessions
+from agent_conversations.services import conversations, maintenance, sessions
 from agent_conversations.store.maintenance import find_corrupt
 
 
@@ -15,7 +15,7 @@ class Command(StoreCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with progress("Records", conversations().list(limit=1).total) as advance:
-            found = list(find_corrupt(conversations(), sessions(), advance))
+            found = list(find_corrupt(maintenance(), sessions(), advance))
         for record in found:
             self.stdout.write(f"{record.kind} {printable(record.record_id)}: {record.reason}")
         self.stdout.write(f"{len(found)} unreadable.")

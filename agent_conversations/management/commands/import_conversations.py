@@ -10,8 +10,8 @@ from agent_conversations.management.commands._store_command import (
     printable,
     progress,
 )
-from agent_conversations.services import conversations, store
-from agent_conversations.store.maintenance import (
+from agent_conversations.services import maintenance, store
+from agent_conversations.store.imports import (
     NODE_LIST,
     NODE_PREFIX,
     Imported,
@@ -63,7 +63,7 @@ def _from_file(options: dict[str, Any]) -> Imported:
     try:
         file = sys.stdin.buffer if options["file"] == "-" else Path(options["file"]).open("rb")  # noqa: SIM115  # closed below
         with file, progress("Conversations", None) as advance:
-            return import_lines(file, conversations(), advance, dry_run=options["dry_run"])
+            return import_lines(file, maintenance(), advance, dry_run=options["dry_run"])
     except OSError as error:
         raise CommandError(f"--file: {options['file']}: {error.strerror}") from None
 
@@ -84,7 +84,7 @@ def _from_node(options: dict[str, Any]) -> Imported:
         try:
             return import_from_node(
                 source,
-                conversations(),
+                maintenance(),
                 advance,
                 prefix=options["prefix"],
                 list_key=options["list_key"],

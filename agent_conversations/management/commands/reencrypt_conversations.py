@@ -8,8 +8,7 @@ from agent_conversations.management.commands._store_command import (
     printable,
     progress,
 )
-from agent_conversations.services import conversations
-from agent_conversations.store.maintenance import reencrypt
+from agent_conversations.services import conversations, maintenance
 
 
 class Command(StoreCommand):
@@ -21,10 +20,10 @@ class Command(StoreCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not conversations().has_keys:
+        if not maintenance().has_keys:
             raise CommandError("CONVERSATION_ENCRYPTION_KEYS must have a key.")
         with progress("Conversations", conversations().list(limit=1).total) as advance:
-            result = reencrypt(conversations(), advance)
+            result = maintenance().reencrypt_all(advance)
         for conversation_id, reason in result.left.items():
             self.stdout.write(f"left: conversation {printable(conversation_id)}, which {reason}")
         self.stdout.write(

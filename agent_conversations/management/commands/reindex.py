@@ -4,8 +4,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from agent_conversations.management.commands._store_command import StoreCommand, progress
-from agent_conversations.services import conversations
-from agent_conversations.store.maintenance import reindex
+from agent_conversations.services import conversations, maintenance
 
 
 class Command(StoreCommand):
@@ -31,11 +30,8 @@ class Command(StoreCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with progress("Conversations", conversations().list(limit=1).total) as advance:
-            result = reindex(
-                conversations(),
-                advance,
-                repair=options["repair"],
-                keep_other_shards=options["prepare"],
+            result = maintenance().reindex(
+                advance, repair=options["repair"], keep_other_shards=options["prepare"]
             )
         for conversation_id, reason in result.repaired.items():
             self.stdout.write(f"repaired: conversation {conversation_id}, which {reason}")

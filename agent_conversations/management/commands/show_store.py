@@ -15,8 +15,14 @@ from agent_conversations.management.commands._output import (
     write_table,
 )
 from agent_conversations.management.commands._store_command import StoreCommand, progress
-from agent_conversations.services import conversations, server_problems, sessions, store
-from agent_conversations.store.maintenance import Compared, compare_index
+from agent_conversations.services import (
+    conversations,
+    maintenance,
+    server_problems,
+    sessions,
+    store,
+)
+from agent_conversations.store.maintenance import Compared
 from sessions_store.redis.client import without_credentials
 from sessions_store.redis.deployment import kind_of
 from sessions_store.redis.server_checks import UNKNOWN, ServerState, describe_servers
@@ -52,7 +58,7 @@ class Command(StoreCommand):
             servers = [replace(one, address=address) for one in servers]
         total = conversations().list(limit=0).total
         with progress("Entries and records", 2 * total) as advance:
-            index = compare_index(conversations(), advance, batches=batches)
+            index = maintenance().compare_index(advance, batches=batches)
         session_count = sum(map(len, islice(sessions().scan_ids(), batches)))
         if options["json"]:
             document = {

@@ -6,6 +6,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from agent_conversations import services
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from tests.agent_conversations.live.viewers import Viewer
@@ -31,7 +32,7 @@ def test_viewers_see_encrypted_conversations_and_nothing_of_a_reencryption(
     delta.wait_for_types("snapshot", "messages_added", "message_updated")
     rotated = settings.CONVERSATION_ENCRYPTION_KEYS[::-1]
     repository = ConversationRepository(services.store(), encryption_keys=rotated)
-    assert repository.reencrypt("c-1").count == 4
+    assert ConversationMaintenance(repository).reencrypt("c-1").count == 4
     conversations.update("c-1", ConversationChanges(metadata={"a": 2}))
     delta.wait_for_types("snapshot", "messages_added", "message_updated", "changed")
     whole.wait_for(lambda self: self.copy and self.copy["metadata"] == {"a": 2})

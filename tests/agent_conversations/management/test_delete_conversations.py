@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from redis import Redis
 
-from agent_conversations.services import conversations, sessions
+from agent_conversations.services import conversations, maintenance, sessions
 from agent_conversations.store.keys import INDEX_KEYS, conversation_key
 from agent_conversations.types import AgentMessage, NewConversation
 from sessions_store.types import AgentSession
@@ -48,7 +48,7 @@ def delete(ledger: Path, **options: Any) -> str:
 
 
 def left() -> set[str]:
-    return {one for batch in conversations().scan_ids() for one in batch}
+    return {one for batch in maintenance().scan_ids() for one in batch}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from redis import Redis
 
-from agent_conversations.services import conversations
+from agent_conversations.services import conversations, maintenance
 from agent_conversations.store.keys import conversation_key, messages_key
 from agent_conversations.types import AgentMessage, NewConversation
 from sessions_store.wire import json_codec
@@ -49,7 +49,7 @@ def stored(real_service: Redis) -> Callable[[], dict[str, bytes]]:
     def read() -> dict[str, bytes]:
         parts = [
             conversations().find_part(conversation_id)
-            for batch in conversations().scan_ids()
+            for batch in maintenance().scan_ids()
             for conversation_id in batch
         ]
         found = [part.conversation for part in parts if part]

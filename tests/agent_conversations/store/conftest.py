@@ -7,6 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 from redis import Redis
 
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.redis.client import StoreClient
 
@@ -18,7 +19,7 @@ def shards() -> int:
 
 
 ENCRYPTED_TOO = (
-    "test_(append|put|update|create|delete|idempotency|transcripts|legacy|reader|message_pages"
+    "test_(append|put|update|create|delete|idempotency|transcripts|legacy|imports|message_pages"
     "|last_access|large_conversations|life_of_a_conversation|maintenance|corrupt_records)$"
 )
 
@@ -52,6 +53,11 @@ def conversations(
     store: StoreClient, shards: int, encryption_keys: Sequence[str]
 ) -> ConversationRepository:
     return ConversationRepository(store, index_shards=shards, encryption_keys=encryption_keys)
+
+
+@pytest.fixture
+def maintenance(conversations: ConversationRepository) -> ConversationMaintenance:
+    return ConversationMaintenance(conversations)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from redis.crc import key_slot
 from time_machine import Traveller
 
 from agent_conversations.store import keys
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.embedded.server import EmbeddedServer
@@ -83,10 +84,8 @@ def test_lost_index_of_a_cluster_can_be_rebuilt(
     cluster.delete(*keys.INDEX_KEYS)
     cluster.zadd(keys.index_key("createdAt"), {"orphan": 1})
 
-    for batch in conversations.scan_ids():
-        for conversation_id in batch:
-            conversations.index(conversation_id)
-    assert sum(conversations.remove_orphans()) == 1
+    result = ConversationMaintenance(conversations).reindex(lambda _: None)
 
+    assert (result.listed, result.orphans) == (2, 1)
     assert sorted(listed_ids(conversations)) == ["a", "b"]
     assert [sorted(members) for members in index_members(cluster)] == [[b"a", b"b"]] * 3

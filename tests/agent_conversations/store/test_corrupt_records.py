@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from agent_conversations.store import keys
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges, SortOrder
 from sessions_store.errors import CorruptRecordError
@@ -101,8 +102,9 @@ def broken(
 @pytest.mark.usefixtures("broken")
 def test_error_names_a_corrupt_record_without_its_content(
     conversations: ConversationRepository,
+    maintenance: ConversationMaintenance,
 ) -> None:
-    for use in (conversations.get, conversations.verify):
+    for use in (conversations.get, maintenance.verify):
         with pytest.raises(CorruptRecordError) as refusal:
             use("broken")
         assert "broken" in str(refusal.value)
@@ -163,7 +165,7 @@ def test_corrupt_message_affects_only_its_own_page(
 
 
 def test_message_with_an_unknown_role_fails_verification(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     conversations.create(new("broken"))
     conversations.append_message("broken", said(messageId="m1", timestamp=NOW))
@@ -172,7 +174,7 @@ def test_message_with_an_unknown_role_fails_verification(
     )
 
     with pytest.raises(CorruptRecordError):
-        conversations.verify("broken")
+        maintenance.verify("broken")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,11 @@ def test_message_with_an_unknown_role_fails_verification(
     ],
 )
 def test_lost_key_is_told_by_every_operation(
-    conversations: ConversationRepository, raw_redis: Redis, lost: list[str], reason: str
+    conversations: ConversationRepository,
+    maintenance: ConversationMaintenance,
+    raw_redis: Redis,
+    lost: list[str],
+    reason: str,
 ) -> None:
     request = new("broken")
     conversations.create(request)
@@ -201,8 +207,8 @@ def test_lost_key_is_told_by_every_operation(
         lambda: conversations.get_message("broken", "m1"),
         lambda: conversations.list_messages("broken"),
         lambda: conversations.update("broken", ConversationChanges(agent_id="a")),
-        lambda: conversations.index("broken"),
-        lambda: conversations.verify("broken"),
+        lambda: maintenance.index("broken"),
+        lambda: maintenance.verify("broken"),
     ]
 
     for use in uses:
@@ -214,18 +220,18 @@ def test_lost_key_is_told_by_every_operation(
 
 
 def test_message_id_that_leads_to_another_message_fails_verification(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     conversations.create(new("broken"))
     conversations.append_messages("broken", [said(messageId="m1"), said(messageId="m2")])
     raw_redis.hset(IDS, "m2", "0")
 
     with pytest.raises(CorruptRecordError):
-        conversations.verify("broken")
+        maintenance.verify("broken")
 
 
 def test_messages_of_a_legacy_record_may_share_an_id(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     messages = [{"role": "user", "content": text, "messageId": "m1"} for text in ("a", "b")]
     write_legacy(raw_redis, {"createdAt": NOW, "messages": messages}, "broken")
@@ -233,4 +239,4 @@ def test_messages_of_a_legacy_record_may_share_an_id(
     conversations.append_message("broken", said("c"))
 
     assert contents(conversations.get("broken")) == ["a", "b", "c"]
-    conversations.verify("broken")
+    maintenance.verify("broken")

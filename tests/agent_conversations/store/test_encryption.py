@@ -15,6 +15,7 @@ from agent_conversations.errors import (
 )
 from agent_conversations.store import keys
 from agent_conversations.store.encryption import PLAIN
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of
 from agent_conversations.types import ConversationChanges
@@ -108,7 +109,7 @@ def test_plain_and_encrypted_messages_mix_in_a_conversation(
     part = encrypted.find_part("c", first=3, positions=[1])
     assert part is not None
     assert b'"two"' in part.single[1]
-    encrypted.verify("c")
+    ConversationMaintenance(encrypted).verify("c")
 
 
 def test_creation_is_repeated_under_another_first_key(store: StoreClient) -> None:
@@ -121,7 +122,7 @@ def test_creation_is_repeated_under_another_first_key(store: StoreClient) -> Non
             conversations.create(new("c", metadata={"a": 2}))
         # It was created plain, and then encrypted.
         if order == [KEY]:
-            conversations.reencrypt("c")
+            ConversationMaintenance(conversations).reencrypt("c")
 
 
 WITHOUT_KEY = [([], "has no key"), ([NEW_KEY], "does not have")]
@@ -148,8 +149,8 @@ def test_conversation_without_its_key_is_corrupt_and_unchanged(
         lambda: reader.append_message("c", said(messageId="m1")),
         lambda: reader.find_part("c"),
         lambda: reader.create(new("c")),
-        lambda: reader.verify("c"),
-        lambda: reader.repair("c"),
+        lambda: ConversationMaintenance(reader).verify("c"),
+        lambda: ConversationMaintenance(reader).repair("c"),
     ]
     for use in uses:
         with pytest.raises(CorruptRecordError, match=f"CONVERSATION_ENCRYPTION_KEYS {reason}"):

@@ -8,6 +8,7 @@ from redis import Redis
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.records import ENCRYPTED_VERSION
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
@@ -22,9 +23,9 @@ from tests.agent_conversations.store.records import listed_ids, new, said, uses
 
 
 def test_missing_conversation_is_not_found_and_not_created(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
-    others = (partial(one, "missing") for one in (conversations.delete, conversations.index))
+    others = (partial(one, "missing") for one in (conversations.delete, maintenance.index))
     for use in uses(conversations, "missing", *others):
         with pytest.raises(ConversationNotFoundError, match=r"^Agent conversation not found$"):
             use()

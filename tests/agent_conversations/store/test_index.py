@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 
 from agent_conversations.store import keys
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
@@ -49,7 +50,7 @@ def test_list_removes_thousands_of_expired_entries(store: StoreClient, raw_redis
 
 
 def test_list_removes_invalid_index_members(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     conversations.create(new("c-1"))
     for key in keys.INDEX_KEYS:
@@ -62,21 +63,21 @@ def test_list_removes_invalid_index_members(
 
 
 def test_cleanup_removes_orphaned_entries_and_invalid_members(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     conversations.create(new("c-1"))
     for key in keys.INDEX_KEYS:
         raw_redis.zadd(key, {b"\xff\xfe": 1, b"an id": 2, b"orphan": 3})
 
-    assert sum(conversations.remove_orphans()) == 3
+    assert maintenance.reindex(lambda _: None).orphans == 3
     assert index_members(raw_redis) == [[b"c-1"]] * 3
 
 
 def test_every_use_lists_a_missing_conversation_again(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     conversations.create(new("mine"))
-    for use in uses(conversations, "mine", partial(conversations.index, "mine")):
+    for use in uses(conversations, "mine", partial(maintenance.index, "mine")):
         raw_redis.delete(*keys.INDEX_KEYS)
         assert listed_ids(conversations) == []
 
@@ -94,7 +95,7 @@ def test_every_use_lists_a_missing_conversation_again(
         lambda conversations: conversations.update("c-1", ConversationChanges(agent_id="b")),
         lambda conversations: conversations.append_message("c-1", said("two", messageId="m-2")),
         lambda conversations: conversations.create(new("c-1")),
-        lambda conversations: conversations.index("c-1"),
+        lambda conversations: ConversationMaintenance(conversations).index("c-1"),
     ],
     ids=["get", "list_messages", "update", "append again", "create again", "index"],
 )

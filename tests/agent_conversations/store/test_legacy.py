@@ -9,6 +9,7 @@ from redis import Redis
 
 from agent_conversations.errors import ConversationExistsError, MessageConflictError
 from agent_conversations.store import keys
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
@@ -132,11 +133,11 @@ def test_legacy_record_from_before_1970_stays_readable(
 
 
 def test_listed_legacy_record_is_shown_and_not_converted(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
 
-    conversations.index("older")
+    maintenance.index("older")
 
     (found,) = conversations.list().conversations
     assert json_codec.decode(found.to_json())["messages"] == CONVERTED_MESSAGES
@@ -189,10 +190,10 @@ def test_creation_over_a_legacy_record_is_a_conflict(
 
 
 def test_deleted_legacy_record_leaves_no_key(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
-    conversations.index("older")
+    maintenance.index("older")
 
     conversations.delete("older")
 

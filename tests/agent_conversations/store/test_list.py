@@ -8,6 +8,7 @@ from redis import Redis
 from time_machine import Traveller
 
 from agent_conversations.store import keys
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.records import StoredConversation
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.store.results import ConversationPage
@@ -29,7 +30,9 @@ def shards(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def tied(conversations: ConversationRepository, raw_redis: Redis) -> list[StoredConversation]:
+def tied(
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
+) -> list[StoredConversation]:
     """Twelve conversations, several of which share each of the three values."""
     ids = ["b", "a", "B", "a-1", "A", "a.1", "a_1", "0", "10", "9", "Z", "z"]
     for number, conversation_id in enumerate(ids):
@@ -39,7 +42,7 @@ def tied(conversations: ConversationRepository, raw_redis: Redis) -> list[Stored
         created_at = found.created_at_ms // 1000 * 1000 + number // 4
         times: dict[Any, Any] = {"createdAt": created_at, "lastAccessedAt": created_at + number % 2}
         raw_redis.hset(keys.conversation_key(conversation_id), mapping=times)
-        conversations.index(conversation_id)
+        maintenance.index(conversation_id)
     return list(conversations.list(limit=200).conversations)
 
 
@@ -236,10 +239,10 @@ def test_page_stays_within_its_bytes_with_right_counts(
 
 
 def test_listed_legacy_record_has_its_newest_messages_too(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     write_legacy(raw_redis)
-    conversations.index("older")
+    maintenance.index("older")
 
     (found,) = conversations.list(message_limit=1).conversations
 

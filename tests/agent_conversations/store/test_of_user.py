@@ -13,6 +13,7 @@ from agent_conversations.errors import (
     OtherUserError,
 )
 from agent_conversations.store.repository import ConversationRepository
+from agent_conversations.transcripts import transcript_of
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from sessions_store.errors import PushNotFoundError
 from sessions_store.pushes import PushRepository
@@ -23,6 +24,8 @@ from tests.agent_conversations.store.records import said
 
 Act = Callable[[ConversationRepository, str], Any]
 
+TRANSCRIPT = transcript_of({"transcript": [{"role": "user", "message": "Hello"}]}, "conv_1", 1_000)
+
 ON_ONE: dict[str, Act] = {
     "get": lambda repository, one: repository.get(one),
     "get_newest": lambda repository, one: repository.get_newest(one, message_limit=1),
@@ -30,6 +33,7 @@ ON_ONE: dict[str, Act] = {
     "repeat_message": lambda repository, one: repository.append_message(one, first_message()),
     "append_messages": lambda repository, one: repository.append_messages(one, [first_message()]),
     "put_message": lambda repository, one: repository.put_message(one, "m-1", first_message()),
+    "merge_transcript": lambda repository, one: repository.merge_transcript(one, TRANSCRIPT),
     "get_message": lambda repository, one: repository.get_message(one, "m-1"),
     "get_no_message": lambda repository, one: repository.get_message(one, "m-9"),
     "list_messages": lambda repository, one: repository.list_messages(one),
@@ -79,6 +83,11 @@ def test_conversation_of_another_user_is_as_none(
 @pytest.mark.parametrize("name", [one for one in ON_ONE if "stale" not in one and "no_" not in one])
 def test_own_conversation_is_read_and_written(adas: ConversationRepository, name: str) -> None:
     ON_ONE[name](adas, "ada-1")
+
+
+def test_viewer_gets_no_part_of_anothers_conversation(adas: ConversationRepository) -> None:
+    assert adas.find_part("bob-1") is None
+    assert adas.find_part("ada-1") is not None
 
 
 def test_conversation_without_a_user_is_nobodys(

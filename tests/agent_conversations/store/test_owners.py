@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from agent_conversations.store import keys
-from agent_conversations.store.maintenance import reindex
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
@@ -169,7 +169,10 @@ def test_next_access_restores_lost_lists_of_owners(
 
 
 def test_reindex_builds_the_lists_for_existing_data(
-    conversations: ConversationRepository, raw_redis: Redis, shards: int
+    conversations: ConversationRepository,
+    maintenance: ConversationMaintenance,
+    raw_redis: Redis,
+    shards: int,
 ) -> None:
     for number in range(5):
         write_as_release_1_2(raw_redis, shards, f"c-{number}", agentId="a" if number % 2 else "b")
@@ -178,7 +181,7 @@ def test_reindex_builds_the_lists_for_existing_data(
         raw_redis.zadd(key, {"c-1": 1, "deleted": 2})
     assert listed_ids(conversations, sort_by="createdAt") == [f"c-{n}" for n in (4, 3, 2, 1, 0)]
 
-    result = reindex(conversations, lambda _: None)
+    result = maintenance.reindex(lambda _: None)
 
     assert (result.listed, result.unreadable) == (6, [])
     assert result.orphans == 6 * shards
@@ -193,7 +196,10 @@ def test_reindex_builds_the_lists_for_existing_data(
 
 
 def test_reindex_restores_a_lost_sorted_set_of_an_owner(
-    conversations: ConversationRepository, raw_redis: Redis, shards: int
+    conversations: ConversationRepository,
+    maintenance: ConversationMaintenance,
+    raw_redis: Redis,
+    shards: int,
 ) -> None:
     conversations.create(new("c-1", agent_id="a", user_id="u"))
     before = scores_of(raw_redis, shards, "c-1")
@@ -202,7 +208,7 @@ def test_reindex_restores_a_lost_sorted_set_of_an_owner(
         for alike in zip(*lists_of(shards, *owners), strict=True):
             for lost in alike:
                 raw_redis.delete(lost)
-            reindex(conversations, lambda _: None)
+            maintenance.reindex(lambda _: None)
             assert scores_of(raw_redis, shards, "c-1", *owners) == before
 
 

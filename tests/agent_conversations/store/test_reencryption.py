@@ -10,7 +10,7 @@ from redis import Redis
 
 from agent_conversations.store import keys
 from agent_conversations.store.encryption import PLAIN
-from agent_conversations.store.maintenance import reencrypt
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.keys import changes_channel
@@ -33,11 +33,16 @@ def ignore(count: int) -> None:
     pass
 
 
+def maintenance_of(store: StoreClient, encryption_keys: Sequence[str]) -> ConversationMaintenance:
+    return ConversationMaintenance(ConversationRepository(store, encryption_keys=encryption_keys))
+
+
 @every_setting
 def test_everything_is_rewritten_and_reads_the_same(
     store: StoreClient, raw_redis: Redis, encryption: Encryption
 ) -> None:
-    before, during, after = (ConversationRepository(store, encryption_keys=k) for k in encryption)
+    before, _, after = (ConversationRepository(store, encryption_keys=k) for k in encryption)
+    during = maintenance_of(store, encryption[1])
     write_legacy(raw_redis)
     before.get("older")
     before.create(new("c", metadata={"a": [1]}))
@@ -47,7 +52,7 @@ def test_everything_is_rewritten_and_reads_the_same(
     tag = before.get_message("c", "m7").tag
     read = [part.conversation for name in ("c", "older") if (part := before.find_part(name))]
 
-    first, second = reencrypt(during, ignore), reencrypt(during, ignore)
+    first, second = during.reencrypt_all(ignore), during.reencrypt_all(ignore)
 
     assert (first.left, second.left, second.rewritten) == ({}, {}, 0)
     assert first.rewritten >= 153
@@ -98,23 +103,24 @@ def test_nothing_is_lost_or_doubled_while_others_write(
     writers = [threading.Thread(target=write, args=[number]) for number in range(2)]
     for writer in writers:
         writer.start()
+    maintenance = ConversationMaintenance(during)
     try:
-        during.reencrypt("c")
+        maintenance.reencrypt("c")
     finally:
         ended.set()
         for writer in writers:
             writer.join()
-    result = reencrypt(during, ignore)
+    result = maintenance.reencrypt_all(ignore)
 
     assert (faults, result.left) == ([], {})
-    assert reencrypt(during, ignore).rewritten == 0
+    assert maintenance.reencrypt_all(ignore).rewritten == 0
     found = after.get("c")
     ids = [message.message_id for message in found.messages]
     assert ids[:1_000] == [f"old-{number}" for number in range(1_000)]
     assert sorted(map(str, ids[1_000:])) == sorted(written)
     replaced = {(7 * int(one[2:]) + int(one[0])) % 1_000 for one in written}
     assert {n for n, text in enumerate(contents(found)[:1_000]) if text == "new"} == replaced
-    after.verify("c")
+    ConversationMaintenance(after).verify("c")
     stored = real_redis.lrange(keys.messages_key("c"), 0, -1)
     assert found.message_bytes == sum(map(len, stored))
 
@@ -127,7 +133,7 @@ def test_viewers_are_not_told_of_a_rewriting(real_store: StoreClient, real_redis
         heard.subscribe(changes_channel("c"))
         heard.get_message(timeout=5)
 
-        rewritten = ConversationRepository(real_store, encryption_keys=[NEW]).reencrypt("c")
+        rewritten = maintenance_of(real_store, [NEW]).reencrypt("c")
 
         real_redis.publish(changes_channel("c"), "the end")
         assert rewritten.count == 2
@@ -143,7 +149,7 @@ def test_message_put_in_between_is_kept(
     writer.append_messages("c", [said("1", messageId="m1"), said("2", messageId="m2")])
     interrupted = interrupted_store(lambda: writer.put_message("c", "m1", said("one")))
 
-    ConversationRepository(interrupted, encryption_keys=[NEW, OLD]).reencrypt("c")
+    maintenance_of(interrupted, [NEW, OLD]).reencrypt("c")
 
     assert contents(ConversationRepository(store, encryption_keys=[NEW]).get("c")) == ["one", "2"]
 
@@ -155,7 +161,7 @@ def test_version_stays_where_somebody_encrypts_in_between(
     ConversationRepository(store).create(new("c"))
     interrupted = interrupted_store(lambda: writer.append_message("c", said("1")))
 
-    ConversationRepository(interrupted, encryption_keys=[PLAIN, OLD]).reencrypt("c")
+    maintenance_of(interrupted, [PLAIN, OLD]).reencrypt("c")
 
     assert contents(ConversationRepository(store).get("c")) == ["1"]
 
@@ -166,11 +172,11 @@ def test_what_no_key_decrypts_is_left_and_told(real_store: StoreClient) -> None:
         conversations.create(new(conversation_id))
         conversations.append_message(conversation_id, said())
 
-    result = reencrypt(ConversationRepository(real_store, encryption_keys=[PLAIN, OLD]), ignore)
+    result = maintenance_of(real_store, [PLAIN, OLD]).reencrypt_all(ignore)
 
     assert result.left == {
         "foreign": "is encrypted with a key that CONVERSATION_ENCRYPTION_KEYS does not have"
     }
     assert (result.rewritten, result.conversations) == (2, 1)
     with pytest.raises(ValueError, match="encryption_keys"):
-        ConversationRepository(real_store).reencrypt("mine")
+        maintenance_of(real_store, []).reencrypt("mine")

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from agent_conversations.store import index, keys
-from agent_conversations.store.maintenance import compare_index, reindex
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import SortOrder
 from sessions_store.redis.client import StoreClient
@@ -64,7 +64,7 @@ def test_cursor_means_the_same_in_any_number_of_shards(
     first = conversations.list(**query)
 
     resharded = ConversationRepository(store, index_shards=other)
-    reindex(resharded, ignore)
+    ConversationMaintenance(resharded).reindex(ignore)
     second = resharded.list(cursor=first.next, **query)
 
     assert [one.conversation_id for one in second.conversations] == ids[4:8]
@@ -94,9 +94,9 @@ def test_reindex_moves_the_list_to_another_number_of_shards(
     new_one = ConversationRepository(store, index_shards=after)
     assert new_one.list().total == 0
 
-    reindex(new_one, ignore, keep_other_shards=True)
+    ConversationMaintenance(new_one).reindex(ignore, keep_other_shards=True)
     assert old.list(**OWNED).total == new_one.list(**OWNED).total == 40
-    reindex(new_one, ignore)
+    ConversationMaintenance(new_one).reindex(ignore)
 
     assert (old.list().total, new_one.list().total) == (0, 41)
     assert set(listed_ids(new_one, limit=200, **OWNED)) == ids
@@ -105,7 +105,7 @@ def test_reindex_moves_the_list_to_another_number_of_shards(
 
 
 def test_entries_of_all_shards_are_compared_with_records(
-    conversations: ConversationRepository, raw_redis: Redis
+    conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     for number in range(20):
         conversations.create(new(f"c-{number}"))
@@ -115,7 +115,7 @@ def test_entries_of_all_shards_are_compared_with_records(
     deleted: Any = raw_redis.zrange(kept[0], 0, 0)[0]
     raw_redis.delete(*keys.record_keys(deleted.decode()))
 
-    found = compare_index(conversations, ignore)
+    found = maintenance.compare_index(ignore)
 
     assert (found.entries, found.records) == (20 - unlisted, 19)
     assert (found.records_without_entry, found.entries_without_record) == (unlisted, 1)
@@ -140,7 +140,7 @@ def test_reindex_under_writers_moves_every_conversation(real_store: StoreClient)
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        reindex(resharded, ignore)
+        ConversationMaintenance(resharded).reindex(ignore)
     finally:
         over.set()
         writer.join()

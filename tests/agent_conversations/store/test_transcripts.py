@@ -12,6 +12,7 @@ from redis import Redis
 
 from agent_conversations import merging
 from agent_conversations.errors import ConversationFullError, MessageConflictError
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of, turn_id
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
@@ -396,7 +397,7 @@ def test_long_transcript_is_one_step(real_conversations: ConversationRepository)
 
     found = real_conversations.get("c")
     assert [message.content for message in found.messages] == [one["message"] for one in turns]
-    real_conversations.verify("c")
+    ConversationMaintenance(real_conversations).verify("c")
 
 
 # --- Any call, compared with a plain model --------------------------------------------------------
@@ -528,4 +529,4 @@ def test_any_call_is_there_once(
     after = conversations.get("c").messages
     assert said(after) == expected(played)
     assert [one.message_id for one in after[: len(before)]] == [one.message_id for one in before]
-    conversations.verify("c")
+    ConversationMaintenance(conversations).verify("c")

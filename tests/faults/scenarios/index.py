@@ -12,7 +12,7 @@ from redis import Redis
 
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import keys
-from agent_conversations.store.maintenance import reindex
+from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
 from sessions_store.keys import CONVERSATION_PREFIX
@@ -77,13 +77,13 @@ Heal = Callable[[ConversationRepository], None]
 def _touch(repository: ConversationRepository) -> None:
     """Do what clients do: list, and read or repeat what they were about."""
     repository.list()
-    for batch in repository.scan_ids():
+    for batch in ConversationMaintenance(repository).scan_ids():
         for name in batch:
             repository.get(name)
 
 
 def _reindex(repository: ConversationRepository) -> None:
-    reindex(repository, lambda _: None)
+    ConversationMaintenance(repository).reindex(lambda _: None)
 
 
 HEALERS: dict[str, Heal] = {"by use": _touch, "by reindex": _reindex}
@@ -248,9 +248,9 @@ def reindex_under_writers(
                 for key in keys.INDEX_KEYS:
                     redis.zadd(key, {f"orphan-{position}": position})
             with _writers(repository, result, writers, conversations):
-                reindex(repository, lambda _: None)
+                ConversationMaintenance(repository).reindex(lambda _: None)
             if not index_in_same_step:
-                reindex(repository, lambda _: None)
+                ConversationMaintenance(repository).reindex(lambda _: None)
             result.repeats += 1
             _compare(redis, repository, result, f"rebuilt {number}", shards)
             if shards > 1 and redis.exists(*keys.INDEX_KEYS):
