@@ -112,7 +112,7 @@ local function stored_tag()
 end
 -- If the reply to a first attempt was lost, the second finds its own revision, or message.
 local is_repeated = revision_before == new_revision or stored == message_json
-if is_encrypted(stored) or is_encrypted(message_json) then
+if known_tag ~= '' or is_encrypted(stored) or is_encrypted(message_json) then
   if not is_repeated and known_tag ~= stored_tag() then
     return { 'encrypted', stored }
   end

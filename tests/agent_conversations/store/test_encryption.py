@@ -222,14 +222,18 @@ def test_without_keys_everything_is_stored_as_it_was(
     assert raw_redis.lrange(keys.messages_key("c"), 0, -1) == plain.get("c").messages_json
 
 
+@pytest.mark.parametrize("order", [[KEY], [PLAIN, KEY]], ids=["encrypting", "decrypting"])
 def test_put_sees_what_another_put_meanwhile(
     interrupted_store: Callable[[Callable[[], object]], StoreClient],
     encrypted: ConversationRepository,
+    store: StoreClient,
+    order: list[str],
 ) -> None:
     encrypted.create(new("c"))
     tag = encrypted.put_message("c", "m1", said("first")).tag
-    store = interrupted_store(lambda: encrypted.put_message("c", "m1", said("second")))
-    late = ConversationRepository(store, encryption_keys=[KEY])
+    other = ConversationRepository(store, encryption_keys=order)
+    interrupted = interrupted_store(lambda: other.put_message("c", "m1", said("second")))
+    late = ConversationRepository(interrupted, encryption_keys=order)
 
     with pytest.raises(PreconditionFailedError):
         late.put_message("c", "m1", said("third"), if_tag=[tag])
