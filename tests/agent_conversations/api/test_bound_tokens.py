@@ -48,9 +48,13 @@ HEADERS: list[dict[str, str]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _tokens(settings: Settings) -> None:
-    """Let the service take a token of Ada's, of Bob's, and one for all conversations."""
+@pytest.fixture(autouse=True, params=["real_service", "encrypted_service"])
+def _tokens(settings: Settings, request: pytest.FixtureRequest) -> None:
+    """Let the service take a token of Ada's, of Bob's, and one for all conversations.
+
+    All of it holds for conversations that are encrypted, too.
+    """
+    request.getfixturevalue(request.param)
     clients = {"ada": Client("app", SCOPES, "ada"), "bob": Client("app", SCOPES, "bob")}
     settings.API_TOKENS = Tokens(
         {f"the-token-of-{name}": client for name, client in clients.items()}

@@ -18,6 +18,12 @@ WatchAs = Callable[..., Viewer]
 MESSAGE = AgentMessage(role="user", content="Hello")
 
 
+@pytest.fixture(autouse=True, params=["real_service", "encrypted_service"])
+def _service(request: pytest.FixtureRequest) -> None:
+    """All of it holds for conversations that are encrypted, too."""
+    request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def watch_as(loop: Loop, live_port: int, settings: Settings) -> Iterator[WatchAs]:
     """Connect viewers with the token of a user, or of all; they are closed with the test."""

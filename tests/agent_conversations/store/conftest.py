@@ -20,7 +20,7 @@ def shards() -> int:
 
 ENCRYPTED_TOO = (
     "test_(append|put|update|create|delete|idempotency|transcripts|legacy|imports|message_pages"
-    "|last_access|large_conversations|life_of_a_conversation|maintenance|corrupt_records)$"
+    "|last_access|large_conversations|life_of_a_conversation|maintenance|corrupt_records|of_user)$"
 )
 
 

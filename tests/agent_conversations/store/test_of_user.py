@@ -1,7 +1,7 @@
 """A repository of one user's conversations, for which others' are as if there were none."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -206,6 +206,7 @@ def test_damage_is_told_to_the_owner_alone(
 def test_long_conversation_is_not_read_after_it_changed_hands(
     conversations: ConversationRepository,
     interrupted_store: Callable[[Callable[[], object]], StoreClient],
+    encryption_keys: Sequence[str],
 ) -> None:
     conversations.create(NewConversation(conversation_id="c-1", user_id="ada"))
     for _ in range(3):
@@ -216,9 +217,11 @@ def test_long_conversation_is_not_read_after_it_changed_hands(
         conversations.update("c-1", ConversationChanges(user_id="bob"))
         conversations.append_message("c-1", said("Bob's words"))
 
-    interrupted = ConversationRepository(interrupted_store(hand_over)).of_user("ada")
+    interrupted = ConversationRepository(
+        interrupted_store(hand_over), encryption_keys=encryption_keys
+    )
     with pytest.raises(ConversationNotFoundError):
-        interrupted.get("c-1")
+        interrupted.of_user("ada").get("c-1")
 
 
 def session(session_id: str) -> AgentSession:
