@@ -1,10 +1,12 @@
 """The commands on encrypted conversations, and the one that encrypts them anew."""
 
 import json
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 from redis import Redis
@@ -84,6 +86,46 @@ def test_reencrypt_conversations_fails_where_a_key_is_missing(
     assert end.value.code == 1
     assert "left: conversation c-1, which is encrypted with a key" in out.getvalue()
     assert "2 conversations left" in out.getvalue()
+
+
+COMMANDS: dict[str, tuple[Sequence[str], str]] = {
+    "list": (["list_conversations", "--json"], ""),
+    "search": (["list_conversations", "--text", "hello"], ""),
+    "show": (["show_conversation", "c-1"], "CONVERSATION_ENCRYPTION_KEYS"),
+    "show as JSON": (["show_conversation", "c-1", "--json"], "CONVERSATION_ENCRYPTION_KEYS"),
+    "state": (["show_store"], "2 entries, 0 of no record"),
+    "find": (["find_corrupt"], "2 unreadable"),
+    "repair": (["reindex", "--repair"], "0 entries without a record removed"),
+    "export": (["export_conversations"], ""),
+    "erase": (["delete_conversations", "--user", "ada", "--no-input"], "0 deleted, 2 unreadable"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("order", ["none", "other"])
+@pytest.mark.usefixtures("log")
+def test_command_without_the_key_shows_and_changes_nothing(
+    talks: Redis, settings: Settings, tmp_path: Path, name: str, order: str
+) -> None:
+    arguments, told = COMMANDS[name]
+    files = {"export": ["--output", str(tmp_path / "out")], "erase": ["--ledger", str(tmp_path)]}
+    settings.CONVERSATION_ENCRYPTION_KEYS = (
+        [] if order == "none" else [Fernet.generate_key().decode()]
+    )
+    forget_services()
+    before = tokens(talks)
+    out, failure = StringIO(), ""
+
+    try:
+        call_command(*arguments, *files.get(name, []), stdout=out)
+    except (CommandError, SystemExit) as error:
+        failure = str(error)
+
+    shown = out.getvalue() + failure
+    shown += "".join(path.read_text() for path in tmp_path.glob("out"))
+    assert told in shown
+    assert "gAAAA" not in shown
+    assert tokens(talks) == before
 
 
 @pytest.mark.usefixtures("real_service")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from redis import Redis
 
 from agent_conversations.errors import (
@@ -15,7 +16,7 @@ from agent_conversations.errors import (
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
-from sessions_store.errors import PushNotFoundError
+from sessions_store.errors import CorruptRecordError, PushNotFoundError
 from sessions_store.pushes import PushRepository
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
@@ -201,6 +202,25 @@ def test_damage_is_told_to_the_owner_alone(
 
     with pytest.raises(ConversationNotFoundError):
         ON_ONE[name](adas, "bob-1")
+
+
+@pytest.mark.parametrize("name", ["get", "get_newest", "list_messages", "put_message", "update"])
+@pytest.mark.parametrize("keys", [[], [Fernet.generate_key().decode()]], ids=["none", "other"])
+def test_missing_key_is_told_to_the_owner_alone(
+    real_store: StoreClient, name: str, keys: list[str]
+) -> None:
+    own = [Fernet.generate_key().decode()]
+    encrypted = ConversationRepository(real_store, encryption_keys=own)
+    for user in ("ada", "bob"):
+        encrypted.create(NewConversation(conversation_id=f"{user}-1", user_id=user))
+        encrypted.append_message(f"{user}-1", first_message())
+    adas = ConversationRepository(real_store, encryption_keys=keys).of_user("ada")
+
+    with pytest.raises(CorruptRecordError, match="CONVERSATION_ENCRYPTION_KEYS"):
+        ON_ONE[name](adas, "ada-1")
+    with pytest.raises(ConversationNotFoundError):
+        ON_ONE[name](adas, "bob-1")
+    assert (adas.list().total, adas.list().conversations) == (1, [])
 
 
 def test_long_conversation_is_not_read_after_it_changed_hands(
