@@ -22,6 +22,7 @@ from tests.faults.result import Result
 from tests.faults.scenarios import disks, pushing, races, watching, webhooks
 from tests.faults.scenarios.connections import few_connections
 from tests.faults.scenarios.deployments import kill_primary, move_slots
+from tests.faults.scenarios.encryption import reencrypt_under_writers
 from tests.faults.scenarios.hostile import hostile_requests
 from tests.faults.scenarios.index import reindex_under_writers, stopped_between_steps
 from tests.faults.scenarios.kills import fail_over, kill_redis, kill_service, kill_worker
@@ -99,6 +100,7 @@ def plan(direct: Rig, relayed: Rig, watched: Rig) -> Sequence[Run]:
         Run("webhooks, worker killed", partial(webhooks.killed_worker, direct), 4),
         Run("webhooks, replies lost", partial(webhooks.lost_replies, relayed), 15),
         Run("recorded calls", recorded_calls, 10),
+        Run("reencrypted", reencrypt_under_writers, 3),
         Run("between two steps", stopped_between_steps, 5),
         Run("reindex", reindex_under_writers, 10),
         *(
