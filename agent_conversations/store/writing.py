@@ -13,10 +13,11 @@ from agent_conversations.store.scripts import join_allowed
 from agent_conversations.store.storage import ConversationStorage
 from agent_conversations.transcripts import call_of
 from agent_conversations.types import AgentMessage
+from sessions_store.errors import StoreUnavailableError
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
 
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 20
 """Attempts to append messages some of which are stored, while others replace the stored ones."""
 
 
@@ -72,7 +73,7 @@ def _append(
             break
         sealed = {**sealed, **stored}
     else:
-        raise MessageConflictError
+        raise StoreUnavailableError("too many writes at the same time")
     count = Scores.decode(*scores)
     storage.index.update(conversation_id, count)
     # Messages whose reply was lost, and that were sent again, find their own revision.

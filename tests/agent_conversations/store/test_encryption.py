@@ -257,6 +257,29 @@ def test_encrypted_write_that_is_sent_again_counts_once(real_redis: Redis) -> No
     assert contents(conversations.get("c")) == ["1", "second"]
 
 
+def test_batch_that_is_stored_in_part_outlasts_reencryptions(real_redis: Redis) -> None:
+    class Interrupted(StoreClient):
+        def call(self, command: Callable[[Redis], object], **options: Any) -> object:  # type: ignore[override]  # of any type
+            found = super().call(command, **options)
+            if orders:
+                others = ConversationRepository(
+                    StoreClient(real_redis), encryption_keys=orders.pop()
+                )
+                others.reencrypt("c")
+            return found
+
+    orders: list[list[str]] = []
+    conversations = ConversationRepository(Interrupted(real_redis), encryption_keys=[KEY, NEW_KEY])
+    conversations.create(new("c"))
+    conversations.append_message("c", said("1", messageId="m1"))
+    orders += [[KEY, NEW_KEY], [NEW_KEY, KEY]] * 2
+
+    appended = conversations.append_messages("c", [said("1", messageId="m1"), said("2")])
+
+    assert [one.replayed for one in appended] == [True, False]
+    assert contents(conversations.get("c")) == ["1", "2"]
+
+
 def test_put_of_the_same_message_changes_nothing(
     encrypted: ConversationRepository, raw_redis: Redis
 ) -> None:
