@@ -179,6 +179,23 @@ def test_list_skips_and_reports_what_it_has_no_key_for(
     assert WORD not in log.text
 
 
+def test_what_was_added_under_another_key_is_readable_with_both(store: StoreClient) -> None:
+    mine, late, both = (
+        ConversationRepository(store, encryption_keys=order)
+        for order in ([KEY], [NEW_KEY], [KEY, NEW_KEY])
+    )
+    mine.create(new("c", metadata={"a": 1}))
+    mine.append_message("c", said("1"))
+    late.append_message("c", said("2"))
+    late.put_message("c", "m3", said("3"))
+    with pytest.raises(CorruptRecordError, match="does not have"):
+        mine.get("c")
+
+    assert contents(both.get("c")) == ["1", "2", "3"]
+    both.reencrypt("c")
+    assert contents(mine.get("c")) == ["1", "2", "3"]
+
+
 def test_process_without_keys_appends_nothing_to_what_is_encrypted(
     encrypted: ConversationRepository, plain: ConversationRepository
 ) -> None:
