@@ -23,6 +23,7 @@ from sessions_store.redis.client import StoreClient
 from sessions_store.wire.model import SCHEMA_VERSION
 from tests.faults.client import API, Api, Response
 from tests.faults.result import Advance, Result, ignore
+from tests.faults.scenarios.index import redis_server
 from tests.faults.scenarios.kills import Writer, count, writing
 from tests.faults.servers import (
     PROJECT_DIR,
@@ -158,7 +159,7 @@ def reencrypt_under_writers(
         "SIGKILL of `reencrypt_conversations`, then of Redis",
     )
     for _ in range(repeats):
-        with temporary_folder() as folder, _redis(folder) as redis, redis.client() as client:
+        with temporary_folder() as folder, redis_server() as redis, redis.client() as client:
             _fill(redis, CHANGES[changes[0]].before)
             editors = [_Editor(one, _TALKS[one % len(_TALKS)]) for one in range(_EDITORS)]
             for name in changes:
@@ -169,16 +170,6 @@ def reencrypt_under_writers(
         result.repeats += 1
         advance()
     return result
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[RedisServer]:
-    server = RedisServer(folder / "redis")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 @contextmanager
