@@ -31,7 +31,7 @@ class Ledger:
     """The file of what was erased; only its owner may read it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def add(self, conversations: Sequence[StoredConversation]) -> None:
         """Write conversations down; they are on the disk when this returns.
@@ -41,7 +41,7 @@ class Ledger:
         """
         erased_at = iso_from_ms(now_ms())
         lines = "".join(f"{_digest(one)} {erased_at}\n" for one in conversations)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="ascii") as file:
             file.write(lines)
             file.flush()
@@ -55,7 +55,7 @@ class Ledger:
             InvalidLedgerError: it is no ledger.
         """
         digests: set[str] = set()
-        with self._path.open(encoding="ascii", errors="replace") as file:
+        with self.path.open(encoding="ascii", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 digest, _, erased_at = line.partition(" ")
                 if len(digest) != len(_digest_of(b"")) or not erased_at.endswith("Z\n"):

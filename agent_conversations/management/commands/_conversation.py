@@ -4,6 +4,7 @@ from django.core.management.base import CommandError
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from agent_conversations.management.commands._options import refused
 from agent_conversations.management.commands._store_command import printable
 from agent_conversations.services import conversations
 from agent_conversations.store.records import StoredConversation
@@ -20,7 +21,9 @@ def find(conversation_id: str) -> StoredConversation:
     """Return a conversation; raise ``CommandError`` if it is not there, or cannot be read."""
     try:
         part = conversations().find_part(conversation_id)
-    except (InvalidRequestError, CorruptRecordError) as error:
+    except InvalidRequestError as error:
+        raise refused("ID", conversation_id, error) from None
+    except CorruptRecordError as error:
         raise CommandError(str(error)) from None
     if part is None:
         raise CommandError(f"There is no conversation {conversation_id}.")

@@ -17,14 +17,6 @@ ROWS_AT_ONCE = 200
 """Of a table on a terminal: its columns are as wide as what is in it."""
 
 
-def count(text: str) -> int:
-    """Return a number of records, as an option's ``type``."""
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
-
-
 def add_json_argument(parser: CommandParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"for programs: {what}")
 

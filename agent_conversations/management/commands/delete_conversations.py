@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from agent_conversations.management.commands._options import but_not, list_query
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
     printable,
@@ -75,13 +76,15 @@ class Command(StoreCommand):
                     erase(conversations(), sessions(), ledger, batch)
                 except OSError as error:
                     raise CommandError(
-                        f"The ledger cannot be written, and no more is deleted: {error.strerror}"
+                        f"The ledger {ledger.path} cannot be written, and no more is deleted: "
+                        f"{error.strerror}."
                     ) from None
                 advance(len(batch))
 
 
 def _wanted(ledger: Ledger, options: dict[str, Any]) -> Wanted:
-    owners = Owners(options["agent"], options["user"])
+    query = list_query({name: options[name] for name in ("agent", "user")})
+    owners = Owners(query.agent_id, query.user_id)
     before = _milliseconds(options["before"])
     is_selected = any(value is not None for value in (*owners, before))
     if is_selected == options["replay"]:
@@ -90,9 +93,11 @@ def _wanted(ledger: Ledger, options: dict[str, Any]) -> Wanted:
         try:
             return ledger.wanted()
         except InvalidLedgerError as error:
-            raise CommandError(f"The ledger cannot be read: {error}") from None
+            raise CommandError(f"The ledger {ledger.path} cannot be read: {error}.") from None
         except OSError as error:
-            raise CommandError(f"The ledger cannot be read: {error.strerror}") from None
+            raise CommandError(
+                f"The ledger {ledger.path} cannot be read: {error.strerror}."
+            ) from None
 
     def wanted(conversation: StoredConversation) -> bool:
         is_older = before is None or conversation.last_accessed_at_ms < before
@@ -102,9 +107,11 @@ def _wanted(ledger: Ledger, options: dict[str, Any]) -> Wanted:
 
 
 def _milliseconds(time: str | None) -> int | None:
+    if time is None:
+        return None
     try:
-        return None if time is None else ms_from_iso(time)
+        return ms_from_iso(time)
     except (ValueError, OverflowError):
         raise CommandError(
-            "--before must be ISO 8601 with an offset, such as 2026-11-23T00:00Z"
+            f"--before must be ISO 8601 with an offset, such as 2026-11-23T00:00Z{but_not(time)}."
         ) from None

@@ -2,11 +2,11 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any, get_args
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
+from agent_conversations.management.commands._options import count, list_query
 from agent_conversations.management.commands._output import (
     add_json_argument,
-    count,
     write_json,
     write_table,
 )
@@ -14,7 +14,7 @@ from agent_conversations.management.commands._store_command import StoreCommand
 from agent_conversations.services import conversations
 from agent_conversations.store.records import StoredConversation, decode_message
 from agent_conversations.types import ConversationListQuery, SortBy, SortOrder
-from sessions_store.errors import CorruptRecordError, InvalidRequestError
+from sessions_store.errors import CorruptRecordError
 
 PAGE = 200
 COLUMNS = ("conversation", "agent", "user", "messages", "created", "last accessed")
@@ -45,15 +45,29 @@ class Command(StoreCommand):
             help="only with these words in a message, in capitals or not; reads every message of "
             "what the other options leave, one conversation after the other",
         )
-        parser.add_argument("--sort", choices=get_args(SortBy), default="lastAccessedAt")
-        parser.add_argument("--order", choices=get_args(SortOrder), default="desc")
         parser.add_argument(
-            "--limit", type=count, default=20, help="at most so many; 0: all (default: %(default)s)"
+            "--sort",
+            choices=get_args(SortBy),
+            default="lastAccessedAt",
+            help="by what (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--order",
+            choices=get_args(SortOrder),
+            default="desc",
+            help="the highest first, or the lowest (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--limit",
+            type=count,
+            metavar="COUNT",
+            default=20,
+            help="at most so many; 0: all (default: %(default)s)",
         )
         add_json_argument(parser, "a conversation a line, without its messages")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        query = _query(options)
+        query = list_query(options)
         found = _limited(_matching(query, options), options["limit"])
         if options["json"]:
             for conversation in found:
@@ -76,23 +90,6 @@ class Command(StoreCommand):
         )
         if self.stdout.isatty():
             self.stdout.write(f"{shown} shown.")
-
-
-def _query(options: dict[str, Any]) -> ConversationListQuery:
-    sent = {
-        "agentId": options["agent"],
-        "userId": options["user"],
-        "from": options["from"],
-        "to": options["to"],
-        "sortBy": options["sort"],
-        "sortOrder": options["order"],
-    }
-    try:
-        return ConversationListQuery.parse(
-            {name: value for name, value in sent.items() if value is not None}
-        )
-    except InvalidRequestError as error:
-        raise CommandError(str(error)) from None
 
 
 def _matching(

@@ -5,9 +5,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agent_conversations.management.commands._conversation import drawn, find, shortened
+from agent_conversations.management.commands._options import count
 from agent_conversations.management.commands._output import (
     add_json_argument,
-    count,
     show,
     write_json,
 )

@@ -2,6 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from agent_conversations.management.commands._options import refused
 from agent_conversations.management.commands._output import add_json_argument, write_json
 from agent_conversations.management.commands._store_command import StoreCommand, printable
 from agent_conversations.services import sessions
@@ -28,7 +29,9 @@ class Command(StoreCommand):
         conversation_id = options["conversation_id"]
         try:
             session = sessions().get(conversation_id)
-        except (InvalidRequestError, CorruptRecordError) as error:
+        except InvalidRequestError as error:
+            raise refused("ID", conversation_id, error) from None
+        except CorruptRecordError as error:
             raise CommandError(str(error)) from None
         if session is None:
             raise CommandError(f"No session is registered for {conversation_id}.")

@@ -104,22 +104,43 @@ def test_listing_and_showing_are_no_access() -> None:
     assert run("list_conversations", "--json") == before
 
 
-def test_value_that_cannot_be_one_is_refused() -> None:
-    with pytest.raises(CommandError, match="from must be ISO 8601"):
-        run("list_conversations", "--from", "tomorrow")
-
-
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "sentence"),
     [
-        ("list_conversations", "--limit=-1"),
-        ("list_conversations", "--min-messages=-1"),
-        ("show_conversation", "c-1", "--messages=-2"),
+        (("--from", "yesterday"), "--from must be ISO 8601 with an offset, such as "),
+        (("--from", "yesterday"), ", with --sort lastAccessedAt, not 'yesterday'."),
+        (("--to", "9" * 300), f", not '{'9' * 60}…'."),
+        (
+            ("--sort", "messageCount", "--to", "-1"),
+            "--to must be a non-negative integer, with --sort messageCount, not '-1'.",
+        ),
+        (("--agent", ""), "--agent must not be empty."),
+        (("--agent", "a\x1b" * 200), "--agent must have at most 256 characters, not 'a\\x1b"),
+        (("--user", "\udcff"), "--user must be valid Unicode text, not '\\udcff'."),
+        (("--limit", "x"), "--limit: must be a whole number, 0 or more, not 'x'"),
+        (("--limit=-1",), "--limit: must be a whole number, 0 or more, not '-1'"),
+        (("--min-messages", "1.5"), "--min-messages: must be a whole number, 0 or more, not '1.5'"),
     ],
 )
-def test_number_of_records_is_not_negative(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError, match="invalid count value"):
-        run(*arguments)
+def test_refused_value_is_named_by_its_option(arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        run("list_conversations", *arguments)
+
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("command", ["show_conversation", "show_session", "watch_conversation"])
+@pytest.mark.parametrize("conversation_id", ["not an id", "\udcff"])
+def test_refused_id_is_named_as_the_usage_names_it(command: str, conversation_id: str) -> None:
+    with pytest.raises(CommandError, match=r"ID must be 1 to 128 of .*, not '") as refused:
+        run(command, conversation_id)
+
+    assert "conversationId" not in str(refused.value)
+
+
+def test_number_of_messages_shown_is_not_negative() -> None:
+    with pytest.raises(CommandError, match="--messages: must be a whole number, 0 or more"):
+        run("show_conversation", "c-1", "--messages=-2")
 
 
 def test_terminal_has_a_table_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
