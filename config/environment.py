@@ -34,6 +34,7 @@ from agent_conversations.store.repository import DEFAULT_MAX_BYTES, DEFAULT_MAX_
 from config.logging import LOG_LEVELS
 from sessions_store.encryption import SessionCipher
 from sessions_store.redis.client import StoreClient
+from sessions_store.redis.deployment import URL_FORMS
 from sessions_store.redis.rate_limit import parse_rate
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -116,9 +117,7 @@ RedisUrl = Annotated[
         StoreClient.from_url,
         "E001",
         "be the URL of a Redis server",
-        "Write redis://host:6379/0, rediss://… for TLS, or unix:///path/to.sock; for Sentinel "
-        "redis+sentinel://host:26379,host:26379/service/0, for a Cluster "
-        "redis+cluster://host:6379,host:6379.",
+        f"Write {URL_FORMS}.",
     ),
 ]
 LiveUrl = Annotated[

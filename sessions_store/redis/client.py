@@ -23,7 +23,7 @@ from redis.retry import Retry
 from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError, WrongTypeError
 from sessions_store.redis import deadline
 from sessions_store.redis.connections import NotConnectedError
-from sessions_store.redis.deployment import Deployment, OneServer, deployment_of
+from sessions_store.redis.deployment import URL_FORMS, Deployment, OneServer, deployment_of
 from sessions_store.redis.node import Node
 from sessions_store.redis.script import Argument, Script
 
@@ -143,7 +143,7 @@ class StoreClient:
                 max_connections=max_connections,
             )
         except (TypeError, ValueError, redis.RedisError):
-            raise ValueError("not the URL of a Redis server") from None
+            raise ValueError(f"url must be that of a Redis server, such as {URL_FORMS}") from None
         return cls(servers, max_waiting, write_acks)
 
     @property

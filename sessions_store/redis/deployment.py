@@ -18,6 +18,13 @@ from sessions_store.redis.connections import ConnectionPool
 from sessions_store.redis.node import Node
 from sessions_store.redis.sentinel import PrimaryConnection, PrimaryTlsConnection, Sentinels
 
+URL_FORMS = (
+    "redis://host:6379/0, rediss://… for TLS, or unix:///path/to.sock; for Sentinel "
+    "redis+sentinel://host:26379,host:26379/service/0, for a Cluster "
+    "redis+cluster://host:6379,host:6379"
+)
+"""What a URL may be, for people."""
+
 _DEFAULT_PORTS = {"sentinel": 26_379, "cluster": 6_379}
 _LOGIN = ("username", "password")
 """Before the ``@`` of a URL, they are for the servers; ``sentinel_username`` and

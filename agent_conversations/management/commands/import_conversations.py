@@ -20,6 +20,7 @@ from agent_conversations.store.imports import (
 )
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis.client import StoreClient, without_credentials
+from sessions_store.redis.deployment import URL_FORMS
 
 
 class Command(StoreCommand):
@@ -73,7 +74,7 @@ def _from_node(options: dict[str, Any]) -> Imported:
         source = StoreClient.from_url(options["source"]) if options["source"] else store()
     except ValueError:
         raise CommandError(
-            "--source must be the URL of a Redis server, such as redis://host:6379/0"
+            f"--source must be the URL of a Redis server, such as {URL_FORMS}."
         ) from None
     try:
         source.ping()

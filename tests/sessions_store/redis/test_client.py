@@ -227,3 +227,17 @@ def test_observer_is_told_of_each_call_and_its_outcome(
 )
 def test_url_is_shown_without_credentials(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis:/oops", "secret", "me:secret@host", "http://me:secret@host", "redis://a:secret/0"],
+)
+def test_refused_url_is_not_shown_but_what_it_may_be(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^url must be that of a Redis server, ") as refused:
+        StoreClient.from_url(url)
+
+    assert "rediss://… for TLS" in str(refused.value)
+    assert "redis+cluster://host:6379" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert refused.value.__suppress_context__, "whose texts quote it"
