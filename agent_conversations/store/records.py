@@ -176,8 +176,9 @@ class StoredConversation:
 
     def __repr__(self) -> str:
         agent = f", agent_id={self.agent_id!r}" if self.agent_id else ""
+        messages = "message" if self.message_count == 1 else "messages"
         return (
-            f"<Conversation {self.conversation_id}: {self.message_count} messages{agent}, "
+            f"<Conversation {self.conversation_id}: {self.message_count} {messages}{agent}, "
             f"created {self.created_at}, last accessed {self.last_accessed_at}>"
         )
 

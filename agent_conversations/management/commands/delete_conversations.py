@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
+from django.template.defaultfilters import pluralize
 
 from agent_conversations.management.commands._options import but_not, list_query
 from agent_conversations.management.commands._store_command import (
@@ -62,7 +63,9 @@ class Command(StoreCommand):
             sys.exit(1)
 
     def _is_confirmed(self, count: int) -> bool:
-        self.stdout.write(f"{count} conversations will be deleted, which cannot be undone.")
+        self.stdout.write(
+            f"{count} conversation{pluralize(count)} will be deleted, which cannot be undone."
+        )
         try:
             return input("Type 'yes' to go on: ") == "yes"
         except EOFError:

@@ -47,7 +47,7 @@ class Command(StoreCommand):
         result = _from_file(options) if options["file"] else _from_node(options)
         verb = "would be imported" if options["dry_run"] else "imported"
         self.stdout.write(
-            f"{result.imported} {verb}, {result.present} exist already, "
+            f"{result.imported} {verb}, {result.present} already there, "
             f"{result.missing} listed without a record, {len(result.unreadable)} unreadable."
         )
         for conversation_id, changes in result.changes.items():

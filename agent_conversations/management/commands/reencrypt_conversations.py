@@ -2,6 +2,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.template.defaultfilters import pluralize
 
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
@@ -27,8 +28,8 @@ class Command(StoreCommand):
         for conversation_id, reason in result.left.items():
             self.stdout.write(f"left: conversation {printable(conversation_id)}, which {reason}")
         self.stdout.write(
-            f"{result.rewritten} messages and fields rewritten, in {result.conversations} "
-            f"conversations; {len(result.left)} conversations left."
+            f"{result.rewritten} rewritten (messages and fields), in {result.conversations} "
+            f"conversation{pluralize(result.conversations)}; {len(result.left)} left."
         )
         if result.left:
             sys.exit(1)

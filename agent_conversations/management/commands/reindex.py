@@ -2,6 +2,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.template.defaultfilters import pluralize
 
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations, maintenance
@@ -36,7 +37,8 @@ class Command(StoreCommand):
         for conversation_id, reason in result.repaired.items():
             self.stdout.write(f"repaired: conversation {conversation_id}, which {reason}")
         self.stdout.write(
-            f"{result.listed} listed, {result.orphans} entries without a record removed, "
+            f"{result.listed} listed, {result.orphans} "
+            f"entr{pluralize(result.orphans, 'y,ies')} without a record removed, "
             f"{len(result.unreadable)} unreadable."
         )
         if result.unreadable:

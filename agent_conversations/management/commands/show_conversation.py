@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.template.defaultfilters import pluralize
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -41,7 +42,10 @@ class Command(StoreCommand):
         messages = conversation.messages
         first = max(0, len(messages) - options["messages"]) if options["messages"] else 0
         if first:
-            show(self.stdout, Text(f"… {first} older messages: --messages 0", style="dim"))
+            show(
+                self.stdout,
+                Text(f"… {first} older message{pluralize(first)}: --messages 0", style="dim"),
+            )
         for message in messages[first:]:
             show(self.stdout, drawn(message))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.template.defaultfilters import pluralize
 from pydantic.alias_generators import to_camel
 
 from agent_conversations.management.commands._output import (
@@ -72,11 +73,12 @@ class Command(StoreCommand):
             write_json(self.stdout, document)
         else:
             least = "" if index.is_whole else "at least "
+            entries = f"entr{pluralize(index.entries, 'y,ies')}"
             rows = [
                 ("kind", kind),
                 ("conversations", total),
                 ("sessions", f"{least}{session_count}"),
-                ("list", f"{index.entries} entries, {index.entries_without_record} of no record"),
+                ("list", f"{index.entries} {entries}, {index.entries_without_record} of no record"),
                 ("records", f"{index.records}, {index.records_without_entry} not in the list"),
             ]
             write_table(self.stdout, ("store", ""), rows)

@@ -76,7 +76,8 @@ function showFacts({ agentId, userId, createdAt, messageCount, metadata }) {
 function showRest() {
   empty.hidden = shown.length > 0;
   older.hidden = first === 0;
-  older.textContent = `Show ${Math.min(first, SHOWN_AT_FIRST)} older messages (of ${first})`;
+  const count = Math.min(first, SHOWN_AT_FIRST);
+  older.textContent = first === 1 ? "Show 1 older message" : `Show ${count} older messages (of ${first})`;
 }
 
 older.addEventListener("click", () => {

@@ -63,7 +63,7 @@ def test_import_conversations_prints_what_it_did_and_would_do(real_service: Redi
 
     assert "1 would be imported" in run("import_conversations", "--dry-run")
     assert "1 imported" in run("import_conversations")
-    assert "1 exist already" in run("import_conversations")
+    assert "1 already there" in run("import_conversations")
 
 
 @pytest.mark.parametrize(

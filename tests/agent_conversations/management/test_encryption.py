@@ -63,9 +63,8 @@ def test_reencrypt_conversations_rotates_and_then_decrypts(
     for keys, rewritten in (([second, first], 6), ([second], 0), (["plain", second], 6)):
         settings.CONVERSATION_ENCRYPTION_KEYS = keys
         forget_services()
-        sentence = (
-            f"{rewritten} messages and fields rewritten, in {rewritten // 3} conversations; 0"
-        )
+        changed = rewritten // 3
+        sentence = f"{rewritten} rewritten (messages and fields), in {changed} conversations; 0"
         assert sentence in run("reencrypt_conversations")
         assert conversations().get("c-1").messages[0].content == "Hello from ada"
         assert (tokens(talks) != before) is (rewritten > 0)
@@ -85,7 +84,7 @@ def test_reencrypt_conversations_fails_where_a_key_is_missing(
 
     assert end.value.code == 1
     assert "left: conversation c-1, which is encrypted with a key" in out.getvalue()
-    assert "2 conversations left" in out.getvalue()
+    assert "; 2 left." in out.getvalue()
 
 
 COMMANDS: dict[str, tuple[Sequence[str], str]] = {

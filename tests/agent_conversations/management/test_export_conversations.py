@@ -70,14 +70,14 @@ def test_import_of_an_export_makes_the_same_conversations(
     out = StringIO()
     call_command("import_conversations", file=str(path), stdout=out)
 
-    assert out.getvalue().startswith("301 imported, 0 exist already")
+    assert out.getvalue().startswith("301 imported, 0 already there")
     assert "became" not in out.getvalue()
     assert stored() == before
     assert len(before) == 301
     assert conversations().list(limit=1, agent_id="a-1", user_id="ü").total == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     call_command("import_conversations", file=str(path), stdout=out)
-    assert "0 imported, 301 exist already" in out.getvalue()
+    assert "0 imported, 301 already there" in out.getvalue()
 
 
 def test_export_does_not_overwrite_a_file(real_service: Redis, tmp_path: Path) -> None:

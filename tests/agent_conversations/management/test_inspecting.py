@@ -165,7 +165,7 @@ def test_show_has_messages_without_their_escapes() -> None:
 def test_show_has_the_newest_messages() -> None:
     shown = run("show_conversation", "c-1", "--messages", "1")
 
-    assert "1 older messages" in shown
+    assert "… 1 older message: --messages 0" in shown
     assert "TODAY" not in shown
 
 
@@ -230,6 +230,17 @@ def test_store_without_a_problem_exits_with_0(
     assert (found["maxBytes"], found["replicas"]) == (0, [])
     assert found["keys"] >= 4
     assert found["address"] == stoppable_server.url
+
+
+def test_store_says_one_of_a_thing_in_the_singular(real_service: Redis) -> None:
+    for conversation_id in ("c-2", "c-3"):
+        conversations().delete(conversation_id)
+    out = StringIO()
+
+    with pytest.raises(SystemExit):
+        call_command("show_store", "--full", stdout=out)
+
+    assert "list\t1 entry, 0 of no record\n" in out.getvalue()
 
 
 def test_store_whose_list_is_wrong_exits_with_1(real_service: Redis) -> None:
@@ -322,7 +333,7 @@ COMMANDS = [
     (("check_redis",), 1, b"no_persistence"),
     (("reindex",), 0, b"3 listed"),
     (("find_corrupt",), 0, b"0 unreadable"),
-    (("reencrypt_conversations",), 0, b"0 conversations left"),
+    (("reencrypt_conversations",), 0, b" 0 left"),
     (("export_conversations",), 0, b'"conversationId":"c-1"'),
     (("import_conversations", "--file", "-"), 0, b"0 imported"),
     (("delete_conversations", "--before", "2020-01-01T00:00Z", "--dry-run"), 0, b"0 "),
