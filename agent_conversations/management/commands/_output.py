@@ -1,4 +1,4 @@
-"""How commands show records: a table that fits the terminal, tabs in a pipe, JSON for programs."""
+"""How commands show records: drawn for a terminal, tabs in a pipe, JSON for programs."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,9 @@ from io import StringIO
 from typing import Any
 
 from django.core.management.base import CommandParser, OutputWrapper
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +16,15 @@ from agent_conversations.management.commands._store_command import printable
 from sessions_store.wire import json_codec
 
 ROWS_AT_ONCE = 200
-"""Of a table on a terminal: its columns are as wide as what is in it."""
+"""On a terminal: a table's columns are as wide as what is in them."""
+
+SPACES = 2
+"""Between columns, or facts in a paragraph."""
+INDENT = 2
+"""Of what belongs to the line above it."""
+
+UNBROKEN = 100_000
+"""The width of a pipe, in columns: more than a text that is shown has."""
 
 
 def add_json_argument(parser: CommandParser, what: str) -> None:
@@ -40,34 +50,38 @@ def write_table(
             continue
         waiting.append(cells)
         if len(waiting) == ROWS_AT_ONCE:
-            show(out, _table(columns, waiting))
+            show(out, _fitting(columns, waiting))
             waiting.clear()
     if waiting:
-        show(out, _table(columns, waiting))
+        show(out, _fitting(columns, waiting))
     return written
 
 
-def write_sentence(out: OutputWrapper, text: str) -> None:
-    """Write a line; on a terminal, broken between its words."""
-    if out.isatty():
-        show(out, Text(text))
-    else:
-        out.write(text)
-
-
 def show(out: OutputWrapper, what: RenderableType) -> None:
-    """Write what rich draws, as wide as the terminal; colours only there."""
+    """Write what rich draws: as wide as the terminal and in colours, or unbroken into a pipe."""
     drawn = StringIO()
-    width = shutil.get_terminal_size().columns
+    width = _width() if out.isatty() else UNBROKEN
     Console(file=drawn, width=width, force_terminal=out.isatty()).print(what)
-    out.write(drawn.getvalue(), ending="")
+    # rich fills up lines with spaces.
+    out.writelines(f"{line.rstrip(' ')}\n" for line in drawn.getvalue().splitlines())
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        # The first is what one selects, to look further: the others are broken before it is.
-        table.add_column(column, overflow="fold", no_wrap=number == 0)
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Return a table; where the terminal is too narrow for it, a paragraph for each row."""
+    widths = (max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True))
+    if sum(widths) + SPACES * (len(columns) - 1) > _width():
+        return Group(*(_paragraph(columns, row) for row in rows))
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*map(Text, row))
     return table
+
+
+def _paragraph(columns: Sequence[str], row: Sequence[str]) -> RenderableType:
+    facts = (f"{name}: {cell}" for name, cell in zip(columns[1:], row[1:], strict=True) if cell)
+    first = Text(row[0], style="bold", overflow="fold")
+    return Group(first, Padding(Text((" " * SPACES).join(facts)), (0, 0, 0, INDENT), expand=False))

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,9 @@ class StoreCommand(BaseCommand):
     """A command that fails with a sentence, not a traceback, if Redis is unavailable."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # as JSON is, and what people say has to be
+                stream.reconfigure(encoding="utf-8")
         try:
             try:
                 return super().execute(*args, **options)
@@ -36,9 +40,15 @@ class StoreCommand(BaseCommand):
             sys.exit(1)
 
 
-def printable(text: str) -> str:
-    """Return text from a key, which anyone may have written, as a terminal may show it."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+def printable(text: str, and_also: str = "") -> str:
+    """Return text that anyone may have written as a terminal may show it.
+
+    Args:
+        and_also: characters that it may have, although they are invisible.
+    """
+    return "".join(
+        one if one.isprintable() or one in and_also else ascii(one)[1:-1] for one in text
+    )
 
 
 @contextmanager

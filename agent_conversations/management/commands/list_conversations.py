@@ -89,7 +89,8 @@ class Command(StoreCommand):
             ),
         )
         if self.stdout.isatty():
-            self.stdout.write(f"{shown} shown.")
+            is_cut = 0 < options["limit"] == shown
+            self.stdout.write(f"{shown} shown{', there may be more: --limit 0' if is_cut else '.'}")
 
 
 def _matching(

@@ -5,7 +5,7 @@ from django.template.defaultfilters import pluralize
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agent_conversations.management.commands._conversation import drawn, find, shortened
+from agent_conversations.management.commands._conversation import drawn, find, indented, shortened
 from agent_conversations.management.commands._options import count
 from agent_conversations.management.commands._output import (
     add_json_argument,
@@ -59,6 +59,5 @@ def _head(conversation: StoredConversation) -> RenderableType:
         "messages": conversation.message_count,
         "metadata": conversation.metadata_json and conversation.metadata_json.decode(),
     }
-    lines = [Text(conversation.conversation_id, style="bold")]
-    lines += [Text(f"  {name}: {shortened(str(value))}") for name, value in rows.items() if value]
-    return Group(*lines)
+    facts = (indented(f"{name}: {shortened(str(value))}") for name, value in rows.items() if value)
+    return Group(Text(conversation.conversation_id, style="bold", overflow="fold"), *facts)

@@ -16,9 +16,10 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command, get_commands
 from redis import Redis
+from rich.cells import cell_len
 
 from agent_conversations.services import conversations, sessions
-from agent_conversations.types import AgentMessage, NewConversation
+from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from config.command_line import OURS
 from config.environment import PROJECT_DIR
 from sessions_store.embedded.server import EmbeddedServer
@@ -43,6 +44,10 @@ def run(*arguments: str, terminal: bool = False) -> str:
 
 def said(role: str, content: str, **fields: object) -> AgentMessage:
     return AgentMessage.parse({"role": role, "content": content, **fields})
+
+
+def plain(output: str) -> str:
+    return re.sub("\x1b\\[[0-9;]*m", "", output)
 
 
 @pytest.fixture
@@ -143,13 +148,74 @@ def test_number_of_messages_shown_is_not_negative() -> None:
         run("show_conversation", "c-1", "--messages=-2")
 
 
-def test_terminal_has_a_table_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
+WHOLE_TIME = r"\d{4}-\d\d-\d\dT[\d:.]{12}Z"
 
-    table = run("list_conversations", terminal=True)
 
-    assert "3 shown." in table
-    assert "\t" not in table
+@pytest.mark.parametrize("columns", [20, 60, 80, 130])
+def test_what_fits_no_row_is_a_paragraph(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    conversations().create(NewConversation(conversation_id=f"c-{'4' * 90}", user_id="u\u202e"))
+
+    lines = plain(run("list_conversations", terminal=True)).splitlines()
+
+    assert max(map(cell_len, lines)) <= columns
+    if columns >= 60:
+        assert re.search(rf"  created:\s+{WHOLE_TIME}\b", "\n".join(lines))
+        assert "  user: u\\u202e  messages: 0" in "\n".join(lines)
+        assert "c-3" in lines
+    assert lines[-1] == "4 shown."
+
+
+def test_what_fits_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+
+    head, first, *_ = plain(run("list_conversations", terminal=True)).splitlines()
+
+    assert head.split() == [
+        "conversation",
+        "agent",
+        "user",
+        "messages",
+        "created",
+        "last",
+        "accessed",
+    ]
+    assert re.fullmatch(rf"c-3 +a-2 +u-1 +1 +{WHOLE_TIME}  {WHOLE_TIME} *", first)
+
+
+def test_list_says_that_there_may_be_more() -> None:
+    assert run("list_conversations", "--limit", "2", terminal=True).endswith(
+        "2 shown, there may be more: --limit 0\n"
+    )
+    assert run("list_conversations", "--limit", "4", terminal=True).endswith("3 shown.\n")
+
+
+def test_show_breaks_long_lines_under_their_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    conversations().append_message("c-1", said("user", "words " * 30 + "\n" + "x" * 100))
+    conversations().update("c-1", ConversationChanges(metadata={"note": "long " * 20}))
+
+    id_line, *lines = plain(run("show_conversation", "c-1", terminal=True)).splitlines()
+
+    assert id_line == "c-1"
+    assert all(re.match(rf"  |{WHOLE_TIME}  \w+", line) for line in lines)
+    assert max(map(cell_len, lines)) <= 40
+
+
+def test_pipe_has_a_line_of_a_message_unbroken() -> None:
+    conversations().append_message("c-1", said("user", f"{'words ' * 100}end\nof it"))
+
+    shown = run("show_conversation", "c-1")
+
+    assert f"  {'words ' * 100}end\n  of it\n" in shown
+    assert not re.search(" $", shown, re.MULTILINE)
+
+
+def test_show_has_emoji_whole_and_no_other_invisible_character() -> None:
+    family, persian = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e"
+    conversations().append_message("c-1", said("user", f"{family} {persian} \u202e\u2066\x9b\x07"))
+
+    assert f"{family} {persian} \\u202e\\u2066\\x9b\\x07" in run("show_conversation", "c-1")
 
 
 def test_show_has_messages_without_their_escapes() -> None:
@@ -301,9 +367,14 @@ def test_store_of_several_servers_has_each(
 
 
 def start(
-    server: EmbeddedServer, *arguments: str, stdout: int, stderr: int = subprocess.STDOUT
+    server: EmbeddedServer,
+    *arguments: str,
+    stdout: int,
+    stderr: int = subprocess.STDOUT,
+    **more: str,
 ) -> "subprocess.Popen[bytes]":
     environment = {"PATH": os.environ["PATH"], "REDIS_URL": server.url, "COLUMNS": str(WIDTH)}
+    environment |= more
     key = Fernet.generate_key().decode()
     environment["CONVERSATION_ENCRYPTION_KEYS"] = f"plain,{key}"  # what is there stays plain
     return subprocess.Popen(
@@ -371,8 +442,22 @@ def test_pipe_gets_no_colours_and_a_terminal_what_fits(
     assert b"secret-token" not in piped + drawn
     if arguments[0].startswith(("list", "show_c", "show_store")):
         assert b"\x1b[" in drawn
-        text = re.sub("\x1b\\[[0-9;]*m", "", drawn.decode())
-        assert max(map(len, text.splitlines())) <= WIDTH
+        assert max(map(len, plain(drawn.decode()).splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    "arguments", [("show_conversation", "c-1"), ("list_conversations", "--json")]
+)
+def test_output_is_utf_8_whatever_the_locale(
+    server: EmbeddedServer, arguments: tuple[str, ...]
+) -> None:
+    conversations().update("c-1", ConversationChanges(metadata={"mood": "\U0001f389"}))
+
+    with start(server, *arguments, stdout=subprocess.PIPE, PYTHONIOENCODING="ascii") as done:
+        output, _ = done.communicate(timeout=60)
+
+    assert done.returncode == 0, output
+    assert "\U0001f389" in output.decode()
 
 
 def test_watch_shows_what_comes_and_what_is_corrected(server: EmbeddedServer) -> None:
