@@ -102,7 +102,7 @@ def operation(
             operation_id=operation_id,
             tags=[tag],
             summary=summary,
-            description=irreversible or summary + ".",
+            description=irreversible or summary,  # which complete_schema takes out
             parameters=[*(query_parameters(query) if query else ()), *headers],
             request={_JSON: OpenApiRequest(request, examples=_examples(examples))}
             if request

@@ -54,6 +54,8 @@ def complete_schema(result: Json, request: Request | None, **_: Any) -> Json:
     }
     for item in result["paths"].values():
         for operation in item.values():
+            if operation.get("description") == operation.get("summary"):
+                operation.pop("description", None)
             if "requestBody" in operation:
                 _require_body(operation["requestBody"], result["components"]["schemas"])
             if "security" in operation:

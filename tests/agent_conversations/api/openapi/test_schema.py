@@ -223,6 +223,11 @@ def test_component_of_a_response_has_no_null(name: str) -> None:
     assert "null" not in yaml.safe_dump(SCHEMA["components"]["schemas"][name])
 
 
+def test_no_description_repeats_its_summary() -> None:
+    for operation in OPERATIONS.values():
+        assert operation.get("description", "").rstrip(".") != operation.get("summary")
+
+
 def test_schema_lists_every_code() -> None:
     codes = SCHEMA["components"]["schemas"]["Error"]["properties"]["code"]["enum"]
 
