@@ -69,7 +69,7 @@ def test_viewer_waits_for_what_can_be_decrypted(
 
     known = settings.CONVERSATION_ENCRYPTION_KEYS or [PLAIN]
     ours = ConversationRepository(services.store(), encryption_keys=[*known, foreign])
-    ours.reencrypt("c-1")
+    ConversationMaintenance(ours).reencrypt("c-1")
 
     viewer.wait_for(lambda self: self.copy and self.copy["messageCount"] == 2)
     assert viewer.frames[0]["code"] == "corrupt_record"

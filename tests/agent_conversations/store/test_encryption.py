@@ -192,7 +192,7 @@ def test_what_was_added_under_another_key_is_readable_with_both(store: StoreClie
         mine.get("c")
 
     assert contents(both.get("c")) == ["1", "2", "3"]
-    both.reencrypt("c")
+    ConversationMaintenance(both).reencrypt("c")
     assert contents(mine.get("c")) == ["1", "2", "3"]
 
 
@@ -282,7 +282,7 @@ def test_batch_that_is_stored_in_part_outlasts_reencryptions(real_redis: Redis) 
                 others = ConversationRepository(
                     StoreClient(real_redis), encryption_keys=orders.pop()
                 )
-                others.reencrypt("c")
+                ConversationMaintenance(others).reencrypt("c")
             return found
 
     orders: list[list[str]] = []
