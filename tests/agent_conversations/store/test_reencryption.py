@@ -125,6 +125,24 @@ def test_nothing_is_lost_or_doubled_while_others_write(
     assert found.message_bytes == sum(map(len, stored))
 
 
+@every_setting
+def test_long_conversation_is_rewritten_part_by_part(
+    real_store: StoreClient, encryption: Encryption
+) -> None:
+    before, _, after = (
+        ConversationRepository(real_store, encryption_keys=one) for one in encryption
+    )
+    during = maintenance_of(real_store, encryption[1])
+    before.create(new("c"))
+    for size in (400_000, 10, 900_000, 700_000, 10):
+        before.append_message("c", said("x" * size))
+
+    first, second = during.reencrypt_all(ignore), during.reencrypt_all(ignore)
+
+    assert (first.rewritten, second.rewritten, first.left) == (6, 0, {})
+    assert [len(text) for text in contents(after.get("c"))] == [400_000, 10, 900_000, 700_000, 10]
+
+
 def test_viewers_are_not_told_of_a_rewriting(real_store: StoreClient, real_redis: Redis) -> None:
     ConversationRepository(real_store).create(new("c"))
     ConversationRepository(real_store).append_message("c", said())
