@@ -8,7 +8,6 @@ for us is asked until there is one, or the request's time is over.
 docs/decisions/0003-timeouts-and-retries.md has the figures.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -21,8 +20,7 @@ from redis.exceptions import AskError, NoScriptError, TryAgainError
 from redis.retry import Retry
 
 from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError, WrongTypeError
-from sessions_store.redis import deadline
-from sessions_store.redis.connections import NotConnectedError
+from sessions_store.redis import deadline, failures
 from sessions_store.redis.deployment import URL_FORMS, Deployment, OneServer, deployment_of
 from sessions_store.redis.node import Node
 from sessions_store.redis.script import Argument, Script
@@ -38,20 +36,11 @@ slot is on its way."""
 _NOT_HERE = (AskError, TryAgainError)
 """MOVED too: the node has not the slot, or not all of the keys."""
 
-# Redis has run nothing. (A replica refuses the first write of a script as well.)
-_NOT_DONE = frozenset({"LOADING", "READONLY", "MASTERDOWN", "EXECABORT"})
-
 ACK_SECONDS = 0.5
 """How long a write waits for replicas, within the time of its command."""
 
 Command = Sequence[Argument]
 """A command as one types it, such as ``("ZADD", key, score, member)``."""
-
-_FIRST_WORD = re.compile(
-    r"(?:Error running script \(call to \w+\): [@\w: ]*-)?"
-    r"(MISCONF|NOREPLICAS|BUSY|OOM|READONLY|MASTERDOWN|NOPERM) "
-)
-"""For what redis-py has no class for, and for how servers before Redis 7 word it of a script."""
 
 ScriptCall = Callable[..., Any]
 Observer = Callable[[str, str, float], object]
@@ -229,24 +218,24 @@ class StoreClient:
                 asked.breaker.record_timeout()
                 asked.give_up_connections()
                 self._servers.has_failed(error)
-                raise StoreUnavailableError(_cause(error)) from None
+                raise StoreUnavailableError(failures.cause(error)) from None
             except redis.RedisError as error:
                 asked.breaker.record_reply()
-                if _is_wrong_type(error):
+                if failures.is_wrong_type(error):
                     raise WrongTypeError from None
                 failed_before = ask_until is not None
                 # Without a request whose clock runs, as much time as a request has.
                 ask_until = ask_until or time.monotonic() + deadline.seconds_left()
-                is_full = _is_full(error, failed_before=failed_before)
+                is_full = failures.is_full(error, failed_before=failed_before)
                 is_split = isinstance(error, TryAgainError)
                 following = self._servers.redirect(asked, error)
                 if is_full or is_split or following:
                     goes_on = time.monotonic() < ask_until
                 else:
                     self._servers.has_failed(error)
-                    goes_on = not failed_before and _may_be_sent_again(error, repeatable)
+                    goes_on = not failed_before and failures.may_be_sent_again(error, repeatable)
                 if not goes_on:
-                    raise StoreUnavailableError(_cause(error)) from None
+                    raise StoreUnavailableError(failures.cause(error)) from None
                 if not (is_split or following):
                     asked.give_up_connections()
                 if is_full:
@@ -358,7 +347,7 @@ class StoreClient:
                 operation="read_many",
                 repeatable=True,
             )
-            return [_reply_or_wrong_type(one) for one in replies]
+            return [failures.reply_or_wrong_type(one) for one in replies]
         return self._send_each(commands, "read_many")
 
     def set_many(self, commands: Sequence[Command]) -> None:
@@ -492,7 +481,9 @@ def _send_all(
         deadline.check()
         client.script_load(script.source)
         replies = _pipeline(client, commands, transaction=False).execute(False)
-    return [one if isinstance(one, _NOT_HERE) else _reply_or_wrong_type(one) for one in replies]
+    return [
+        one if isinstance(one, _NOT_HERE) else failures.reply_or_wrong_type(one) for one in replies
+    ]
 
 
 def _sent(command: Command) -> Callable[["redis.Redis"], Any]:
@@ -537,44 +528,6 @@ def _send_alone(command: Command, script: Script | None, client: "redis.Redis") 
     if isinstance(reply, _NOT_HERE):
         raise reply
     return reply
-
-
-def _may_be_sent_again(error: redis.RedisError, repeatable: bool) -> bool:
-    if isinstance(error, redis.ConnectionError) and (repeatable or _broke_while_written(error)):
-        return True
-    return isinstance(error, NotConnectedError) or _cause(error) in _NOT_DONE
-
-
-def _is_full(error: redis.RedisError, *, failed_before: bool) -> bool:
-    """Whether the server refused a connection because it has as many as it takes."""
-    # It says so, and closes: where we write just after that, nobody reads what it said.
-    closed_at_once = failed_before and _broke_while_written(error)
-    return closed_at_once or str(error).startswith("max number of clients")
-
-
-def _broke_while_written(error: redis.RedisError) -> bool:
-    # Redis runs no command, and no transaction, that has not arrived whole.
-    return isinstance(error.__context__, BrokenPipeError)
-
-
-def _cause(error: redis.RedisError) -> str:
-    """Return the first word of Redis's error reply, else the class's name; never an argument."""
-    # A pipeline writes the command before it.
-    found = _FIRST_WORD.match(str(error).rpartition("caused error: ")[2])
-    word = found[1] if found else error.status_code
-    return type(error).__name__ if word in (None, "ERR") else word
-
-
-def _is_wrong_type(error: Exception) -> bool:
-    return str(error).startswith("WRONGTYPE")
-
-
-def _reply_or_wrong_type(reply: Any) -> Any:
-    if not isinstance(reply, Exception):
-        return reply
-    if _is_wrong_type(reply):
-        return WrongTypeError()
-    raise reply
 
 
 def _readable(names: Sequence[bytes]) -> Sequence[str]:
