@@ -30,7 +30,7 @@ class Imported:
 
 def import_from_node(
     source: StoreClient,
-    conversations: ConversationMaintenance,
+    maintenance: ConversationMaintenance,
     advance: Advance,
     *,
     prefix: str = NODE_PREFIX,
@@ -51,14 +51,14 @@ def import_from_node(
             if raw is None:
                 result.missing += 1
             else:
-                _import(conversations, conversation_id, raw, result, dry_run=dry_run)
+                _import(maintenance, conversation_id, raw, result, dry_run=dry_run)
         advance(1)
     return result
 
 
 def import_lines(
     lines: Iterable[bytes],
-    conversations: ConversationMaintenance,
+    maintenance: ConversationMaintenance,
     advance: Advance,
     *,
     dry_run: bool = False,
@@ -75,13 +75,13 @@ def import_lines(
         except (ValueError, TypeError, KeyError, InvalidRequestError):
             result.unreadable[f"line {number}"] = "is no conversation with a valid conversationId"
         else:
-            _import(conversations, conversation_id, line, result, dry_run=dry_run)
+            _import(maintenance, conversation_id, line, result, dry_run=dry_run)
         advance(1)
     return result
 
 
 def _import(
-    conversations: ConversationMaintenance,
+    maintenance: ConversationMaintenance,
     conversation_id: str,
     raw: bytes,
     result: Imported,
@@ -90,7 +90,7 @@ def _import(
 ) -> None:
     try:
         mended, changes = mend(conversation_id, raw)
-        is_new = conversations.import_legacy(conversation_id, mended, dry_run=dry_run)
+        is_new = maintenance.import_legacy(conversation_id, mended, dry_run=dry_run)
     except CorruptRecordError as error:
         result.unreadable[conversation_id] = error.reason
     except InvalidRequestError:
