@@ -51,11 +51,11 @@ NOT_RUN = {
     "systemd-run": "it needs systemd",
     "systemctl": "it needs systemd; test_deploy.py has the unit verified",
     "npx openapi-typescript": "it needs Node.js; make types does the same with the same schema",
-    "import type": "TypeScript; make types compiles the same types",
+    "import type": "make types compiles it, in tests/typescript/documented.ts",
     "import { follow }": "a page in a browser runs it, in test_watching_in_browser.py",
     "import { Conversation }": "a page in a browser runs it, in test_recording_in_browser.py",
     "follow({": "a page in a browser runs it, in test_watching_in_browser.py",
-    "const socket": "tests/agent_conversations/live connects in its way",
+    "const socket": "a page in a browser runs it, in test_watching_in_browser.py",
     "from agent_conversations.recorder": "test_recorder.py calls it; a call needs the SDK",
     "flowchart": "a picture, which make architecture draws",
     '{"success": false': "the body of a response",
@@ -391,6 +391,13 @@ def test_every_block_is_run_or_has_a_reason() -> None:
     ]
 
     assert [one for one in others if not one.is_recipe and not why_not_run(one.text)] == []
+
+
+def test_documented_types_are_those_that_are_compiled() -> None:
+    (documented,) = (block.text for block in BLOCKS if block.language == "ts")
+    compiled = (PROJECT_DIR / "tests/typescript/documented.ts").read_text()
+
+    assert documented.replace('"./agent-api"', '"./schema"') in compiled
 
 
 def test_every_reason_belongs_to_an_example() -> None:

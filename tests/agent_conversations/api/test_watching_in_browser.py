@@ -310,16 +310,24 @@ def test_module_resumes_without_what_it_has(
     assert page.evaluate("handed.length") == 2
 
 
-def hold_session(page: Page, service: Service, conversation_id: str, on_push: str) -> None:
-    """Register a session, and follow by ``live.js`` as the tab that holds it."""
+def hold_session(page: Page, service: Service, conversation_id: str, statements: str) -> None:
+    """Register a session, and follow by ``live.js`` as the tab that holds it.
+
+    Args:
+        statements: with ``follow``, ``url``, ``conversationId``, ``sessionId``, and a ``call``.
+    """
     body = {"sessionUrl": "wss://host/push?token=t", "sessionId": "s-1"}
     assert service.api.send("POST", f"{PREFIX}/{conversation_id}/session", body).status == 201
     page.evaluate(
         f"""async ([module, url, conversationId]) => {{
             const {{ follow }} = await import(module);
             window.given = [];
-            const onPush = {on_push};
-            follow({{ url, conversationId, sessionId: "s-1", onPush }});
+            const sessionId = "s-1";
+            const call = {{
+                sendUserMessage: (text) => given.push(["message", text]),
+                sendContextualUpdate: (text) => given.push(["update", text]),
+            }};
+            {statements}
         }}""",
         [
             f"http://127.0.0.1:{service.port}/static/agent_conversations/live.js",
@@ -349,11 +357,12 @@ def test_module_hands_pushes_on_and_reports_them(
         page,
         service,
         talk,
-        """(push) => {
+        """const onPush = (push) => {
             given.push(push);
             if (push.text === "throw") throw new Error("no call ".repeat(2000));
             return push.text === "reject" ? Promise.reject("not now") : undefined;
-        }""",
+        };
+        follow({ url, conversationId, sessionId, onPush });""",
     )
 
     push(service, talk, pushId="p-1", text="Done", kind="contextual_update", contextId="x")
@@ -379,10 +388,11 @@ def test_module_reports_a_push_after_its_connection_broke(
         page,
         service,
         talk,
-        """({ pushId }) => {
+        """const onPush = ({ pushId }) => {
             given.push(pushId);
             return new Promise((resolve) => { window.finish = resolve; });
-        }""",
+        };
+        follow({ url, conversationId, sessionId, onPush });""",
     )
     push(service, talk, pushId="p-1", text="Done")
     page.wait_for_function("given.length === 1")
@@ -395,11 +405,42 @@ def test_module_reports_a_push_after_its_connection_broke(
     assert page.evaluate("given") == ["p-1"]
 
 
-def test_documented_example_follows(service: Service, frontend: str, page: Page, talk: str) -> None:
-    page_of_docs = (PROJECT_DIR / "docs" / "frontend.md").read_text()
-    (example,) = re.findall(r"```js\n(import \{ follow \}.*?)```", page_of_docs, re.DOTALL)
+def documented(page_of_docs: str, service: Service) -> str:
+    """Return a page's only example in JavaScript, with the addresses of the service."""
+    text = (PROJECT_DIR / "docs" / page_of_docs).read_text()
+    (example,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
     example = example.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
-    example = example.replace("127.0.0.1:8001", f"127.0.0.1:{service.live_port}")
+    return str(example).replace("127.0.0.1:8001", f"127.0.0.1:{service.live_port}")
+
+
+def test_documented_socket_receives_frames(
+    service: Service, frontend: str, page: Page, talk: str
+) -> None:
+    page.goto(frontend)
+    page.evaluate("(id) => { window.id = id; }", talk)
+
+    with page.expect_console_message() as logged:
+        page.add_script_tag(content=documented("live.md", service))
+
+    assert logged.value.args[0].json_value()["type"] == "agent_conversation.snapshot"
+
+
+def test_documented_tab_hands_pushes_on(
+    service: Service, frontend: str, page: Page, talk: str
+) -> None:
+    page.goto(frontend)
+    hold_session(page, service, talk, documented("callback-services.md", service))
+
+    push(service, talk, pushId="p-1", text="Done")
+    push(service, talk, pushId="p-2", text="It rains", kind="contextual_update")
+
+    assert what_became_of(service, talk, "p-1")["state"] == "delivered"
+    assert what_became_of(service, talk, "p-2")["state"] == "delivered"
+    assert page.evaluate("given") == [["message", "Done"], ["update", "It rains"]]
+
+
+def test_documented_example_follows(service: Service, frontend: str, page: Page, talk: str) -> None:
+    example = documented("frontend.md", service)
     page.goto(frontend)
     page.evaluate(
         """(conversationId) => Object.assign(window, {
