@@ -5,7 +5,7 @@ from agent_conversations.types import AgentMessage, ConversationChanges, NewConv
 from sessions_store.types import AgentSession
 
 TYPES = [AgentMessage, AgentSession, ConversationChanges, NewConversation]
-SERVICES = ["conversations", "pushes", "sessions", "store"]
+SERVICES = ["conversations", "maintenance", "pushes", "sessions", "store"]
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,7 @@ from agent_conversations.management import shell_names
 WELCOME = """\
 conversations  get list create append_message append_messages put_message get_message
                list_messages update delete; find_part and list are no access
+maintenance    verify repair index reencrypt: one conversation; commands do it with all
 sessions       get set touch delete
 pushes         push get
 store          scan get read_many: Redis itself

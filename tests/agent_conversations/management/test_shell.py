@@ -14,6 +14,8 @@ from select import select
 import pytest
 from redis import Redis
 
+from agent_conversations.management import shell_names
+from agent_conversations.management.commands import shell
 from agent_conversations.services import conversations, sessions
 from agent_conversations.types import AgentMessage, NewConversation
 from config.environment import PROJECT_DIR
@@ -142,3 +144,19 @@ def test_command_prints_its_own_output_alone(
 
     assert re.fullmatch(r"\d{4} True\n", done.stdout)
     assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("real_service")
+def test_welcome_names_what_there_is() -> None:
+    described, _, _ = shell.WELCOME.partition("types ")
+    names = dict(re.findall(r"^(\w+) +((?:[^\n]|\n +)+)", described, re.MULTILINE))
+    methods = {
+        name: re.findall(r"[a-z_]+(?= |$)", text.split(":")[0].split(";")[0], re.MULTILINE)
+        for name, text in names.items()
+    }
+
+    assert sorted(names) == shell_names.SERVICES
+    for name, its_methods in methods.items():
+        assert its_methods
+        for method in its_methods:
+            assert callable(getattr(getattr(shell_names, name), method))
