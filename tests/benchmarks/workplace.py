@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from sessions_store.repository import SessionRepository
 from sessions_store.wire.clock import now_ms
 
 API = "/agent-conversations/api"
+ORDINARY = "/ordinary"
+"""Where ``ordinary_views`` has its conversations."""
 MESSAGE = AgentMessage(role="user", content="x" * 90, source="voice")
 """About 200 bytes of JSON with its id and time: a spoken sentence or two."""
 
@@ -161,3 +163,10 @@ def django_application(url: str, folder: str) -> Any:
     from config.wsgi import application  # noqa: PLC0415  # it reads the environment just set
 
     return application
+
+
+def ordinary_application(floors: Mapping[str, Callable[[], Any]]) -> Any:
+    """Return that of ``ordinary_views``; ``django_application`` has set Django up."""
+    from tests.benchmarks import ordinary_views  # noqa: PLC0415  # its views read the settings
+
+    return ordinary_views.application(floors)
