@@ -419,7 +419,8 @@ def test_documented_socket_receives_frames(
     page.goto(frontend)
     page.evaluate("(id) => { window.id = id; }", talk)
 
-    with page.expect_console_message() as logged:
+    # The browser itself writes errors there, such as of an icon that is missing.
+    with page.expect_console_message(lambda message: message.type == "log") as logged:
         page.add_script_tag(content=documented("live.md", service))
 
     assert logged.value.args[0].json_value()["type"] == "agent_conversation.snapshot"
