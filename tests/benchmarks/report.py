@@ -128,22 +128,17 @@ def write(
     (folder / "throughput.svg").write_text(
         bars("Requests per second, 16 connections", rows, "{:,.0f}")
     )
-    over = [
-        (ratio.name.removesuffix(", over its floor"), ratio.value)
-        for ratio in ratios
-        if ratio.name.endswith(", over its floor")
-    ]
-    (folder / "over-the-floor.svg").write_text(
-        bars("A request's time, as a multiple of its Redis round trip", over, "{:.2f} times")
-    )
-    ordinary = [
-        (ratio.name.removesuffix(", over an ordinary view"), ratio.value)
-        for ratio in ratios
-        if ratio.name.endswith(", over an ordinary view")
-    ]
-    (folder / "over-an-ordinary-view.svg").write_text(
-        bars("A request's time, as a multiple of an ordinary view's", ordinary, "{:.2f} times")
-    )
+    for name, title in (
+        ("over its floor", "A request's time, as a multiple of its Redis round trip"),
+        ("over an ordinary view", "A request's time, as a multiple of an ordinary view's"),
+    ):
+        over = [
+            (ratio.name.removesuffix(f", {name}"), ratio.value)
+            for ratio in ratios
+            if ratio.name.endswith(f", {name}")
+        ]
+        file = folder / f"{name.replace(' ', '-')}.svg"
+        file.write_text(bars(title, over, "{:.2f} times"))
     plain = [
         (ratio.name.replace(" over the plain way, at", ","), ratio.value)
         for ratio in ratios
