@@ -52,6 +52,22 @@ def test_browser_creates_a_conversation_by_its_form(running_service: str, page: 
     expect(page.get_by_role("link", name="New message")).to_be_visible()
 
 
+def test_form_sent_before_the_scripts_waits_for_them(running_service: str, page: Page) -> None:
+    kept_back = []
+
+    def keep_back(route: Route) -> None:
+        kept_back.append(route)
+
+    page.route("**/jquery*.js", keep_back)
+    with page.expect_request("**/jquery*.js"):
+        page.goto(f"{running_service}{PREFIX}/new", wait_until="commit")
+    page.get_by_role("button", name="POST", exact=True).click()
+    for route in kept_back:
+        route.continue_()
+
+    expect(page.locator(".response-info")).to_contain_text("HTTP 201 Created")
+
+
 def test_pages_work_below_a_path_prefix(running_service: str, page: Page) -> None:
     outside = f"{running_service}/voice"
     not_found = []
