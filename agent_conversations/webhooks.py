@@ -26,7 +26,7 @@ from agent_conversations.metrics import OTHER, count_webhook
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of
 from agent_conversations.types import NewConversation, WebhookOutcome
-from sessions_store.errors import InvalidRequestError, StoreUnavailableError
+from sessions_store.errors import InvalidRequestError, KeyMissingError, StoreUnavailableError
 from sessions_store.redis import deadline
 from sessions_store.repository import SessionRepository
 from sessions_store.wire import json_codec
@@ -147,7 +147,7 @@ def _id(value: object) -> str | None:
 
 
 class RefusedDeliveries:
-    """Deliveries that were refused because Redis was away, for all processes on this machine.
+    """Deliveries that were refused because Redis or a key was away, for all on this machine.
 
     Each is an empty file, named by its digest: Redis is not there to remember them.
     """
@@ -208,6 +208,7 @@ class WebhookReceiver:
                 too old is valid where the delivery was refused before.
             InvalidRequestError: the body is no delivery.
             StoreUnavailableError: Redis is unavailable; the delivery is remembered.
+            KeyMissingError: its conversation cannot be decrypted; the delivery is remembered.
         """
         try:
             delivery = self._verified(header, body)
@@ -216,7 +217,7 @@ class WebhookReceiver:
             raise
         try:
             outcome = self._store(delivery)
-        except StoreUnavailableError:
+        except (StoreUnavailableError, KeyMissingError):
             self._refused.add(delivery)
             count_webhook(delivery.type, "unavailable")
             raise

@@ -95,6 +95,10 @@ class CorruptRecordError(StoreError):
         self.reason = reason
 
 
+class KeyMissingError(CorruptRecordError):
+    """The record is encrypted, and none of the configured keys decrypts it. Nothing is written."""
+
+
 class UnsupportedRecordVersionError(CorruptRecordError):
     """A newer release wrote the record; this release would misread it."""
 

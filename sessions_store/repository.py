@@ -13,7 +13,12 @@ from copy import copy
 from typing import Literal, Self
 
 from sessions_store.encryption import SessionCipher, UnreadableSecretError
-from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError, WrongTypeError
+from sessions_store.errors import (
+    CorruptRecordError,
+    KeyMissingError,
+    UnsupportedRecordVersionError,
+    WrongTypeError,
+)
 from sessions_store.keys import SESSION_PREFIX, alias_key, session_key
 from sessions_store.redis.client import Command, StoreClient
 from sessions_store.types import DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS, AgentSession
@@ -223,11 +228,8 @@ class SessionRepository:
                 raise UnsupportedRecordVersionError("session", conversation_id)
             return AgentSession.from_stored(self._cipher.unseal(record))
         except UnreadableSecretError:
-            raise CorruptRecordError(
-                "session",
-                conversation_id,
-                "is encrypted with a key that this service does not have",
-            ) from None
+            reason = "is encrypted with a key that SESSION_ENCRYPTION_KEYS does not have"
+            raise KeyMissingError("session", conversation_id, reason) from None
         except ValueError:
             raise CorruptRecordError("session", conversation_id) from None
 

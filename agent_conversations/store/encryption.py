@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from agent_conversations.store import records
 from agent_conversations.store.records import ENCRYPTED_VERSION, StoredConversation
-from sessions_store.errors import CorruptRecordError
+from sessions_store.errors import KeyMissingError
 from sessions_store.wire.model import SCHEMA_VERSION
 
 PLAIN = "plain"
@@ -48,7 +48,7 @@ class Codec:
         """Return the JSON of a stored message, or a field.
 
         Raises:
-            CorruptRecordError: it is encrypted, and no key decrypts it.
+            KeyMissingError: it is encrypted, and no key decrypts it.
         """
         return stored
 
@@ -113,7 +113,7 @@ class EncryptingCodec(Codec):
             return self._any.decrypt(stored)
         except InvalidToken:
             reason = "is encrypted with a key that CONVERSATION_ENCRYPTION_KEYS does not have"
-            raise CorruptRecordError("conversation", conversation_id, reason) from None
+            raise KeyMissingError("conversation", conversation_id, reason) from None
 
     def unseal_all(self, conversation_id: str, stored: Sequence[bytes]) -> Sequence[bytes]:
         return [self.unseal(conversation_id, one) for one in stored]
@@ -141,7 +141,7 @@ class EncryptingCodec(Codec):
         """Return what should be stored instead; ``None`` if it is as it should be.
 
         Raises:
-            CorruptRecordError: it is encrypted, and no key decrypts it.
+            KeyMissingError: it is encrypted, and no key decrypts it.
         """
         is_token = stored.startswith(_TOKEN_START)
         if self._first is None:

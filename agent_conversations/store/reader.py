@@ -94,14 +94,22 @@ class ConversationReader:
         return ConversationPart(conversation, first, found)
 
     def decode(
-        self, conversation_id: str, flat_record: Sequence[bytes], messages: Sequence[bytes]
+        self,
+        conversation_id: str,
+        flat_record: Sequence[bytes],
+        messages: Sequence[bytes],
+        *,
+        known: StoredConversation | None = None,
     ) -> StoredConversation:
         """Return the conversation of a reply, whose messages are fetched if it has too many bytes.
 
-        They are then not of one moment: some may be newer than the revision, none is older.
+        They are then not of one moment: some may be newer than the revision, none is older. Where
+        the reply comes without, they are those of ``known``.
         """
         record = dict(zip(flat_record[::2], flat_record[1::2], strict=True))
         conversation = self._codec.decode_conversation(conversation_id, record, messages)
+        if known is not None:
+            return replace(conversation, messages_json=known.messages_json)
         if messages or not conversation.message_bytes:
             return conversation
         return self.with_all_messages(conversation)

@@ -14,7 +14,11 @@ from typing import Annotated, Any, NamedTuple, Self, get_type_hints
 
 from agent_conversations.errors import MessageConflictError
 from agent_conversations.types import AgentMessage
-from sessions_store.errors import CorruptRecordError, UnsupportedRecordVersionError
+from sessions_store.errors import (
+    CorruptRecordError,
+    KeyMissingError,
+    UnsupportedRecordVersionError,
+)
 from sessions_store.redis.script import Argument
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import LAST_MS, iso_from_ms
@@ -287,7 +291,7 @@ def unsupported(conversation_id: str, version: int) -> CorruptRecordError:
     """Return the error for a record whose version this process cannot read."""
     if version == ENCRYPTED_VERSION:
         reason = "is encrypted, and CONVERSATION_ENCRYPTION_KEYS has no key"
-        return CorruptRecordError("conversation", conversation_id, reason)
+        return KeyMissingError("conversation", conversation_id, reason)
     return UnsupportedRecordVersionError("conversation", conversation_id)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Self
 
-from agent_conversations.errors import ConversationNotFoundError, OtherUserError
+from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.store import creation, cursors, keys, legacy, records, transcripts, writing
 from agent_conversations.store.cursors import Selection
 from agent_conversations.store.encryption import codec_of
 from agent_conversations.store.index import ConversationIndex
 from agent_conversations.store.reader import ConversationReader
-from agent_conversations.store.records import Owners, Scores, StoredConversation, new_revision
+from agent_conversations.store.records import Owners, Scores, StoredConversation
 from agent_conversations.store.results import (
     Appended,
     ConversationPage,
@@ -66,8 +66,9 @@ class ConversationRepository:
 
     Every method raises ``StoreUnavailableError`` if Redis is unavailable,
     ``InvalidRequestError`` for an invalid conversation id, ``ConversationNotFoundError`` if there
-    is no such conversation (any more), ``CorruptRecordError`` if its record cannot be read, and
-    ``UnsupportedRecordVersionError`` if a newer release wrote it.
+    is no such conversation (any more), ``CorruptRecordError`` if its record cannot be read,
+    ``KeyMissingError`` if none of the keys decrypts it, and ``UnsupportedRecordVersionError`` if a
+    newer release wrote it.
     """
 
     def __init__(
@@ -153,26 +154,7 @@ class ConversationRepository:
             OtherUserError: it is to be another user's.
             PreconditionFailedError: the conversation has none of the revisions ``if_revision``.
         """
-        given = changes.to_wire()
-        removed = [name for name in changes.given() if name not in given]
-        if "userId" in removed and self.storage.user_id is not None:
-            raise OtherUserError
-        self.storage.own_user_id(changes.user_id)
-        _, *reply, agent_id, user_id = self.storage.scripts.run(
-            "update_conversation",
-            conversation_id,
-            allowed=join_allowed(if_revision),
-            new_revision=new_revision(),
-            removed_count=len(removed),
-            changes=[
-                *removed,
-                *records.encode(self.storage.codec.seal_fields(records.attributes_of(given))),
-            ],
-        )
-        conversation = self.storage.reader.decode(conversation_id, *reply)
-        before = Owners.decode(agent_id, user_id)
-        self.storage.index.update(conversation_id, conversation.scores, before)
-        return conversation
+        return writing.update(self.storage, conversation_id, changes, if_revision)
 
     def delete(self, conversation_id: str, *, if_revision: Sequence[str] | None = None) -> None:
         """Delete the conversation, its messages and its index entry.

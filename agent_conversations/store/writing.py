@@ -1,24 +1,75 @@
-"""How messages are appended and replaced, each once, before and after their call's transcript."""
+"""How conversations are changed: their fields, and messages, appended and replaced each once.
+
+Messages also after their call's transcript.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from agent_conversations.errors import MessageConflictError, PreconditionFailedError
+from agent_conversations.errors import (
+    MessageConflictError,
+    OtherUserError,
+    PreconditionFailedError,
+)
 from agent_conversations.store import records, transcripts
-from agent_conversations.store.records import Scores, new_id, new_revision
+from agent_conversations.store.records import (
+    Owners,
+    Scores,
+    StoredConversation,
+    new_id,
+    new_revision,
+)
 from agent_conversations.store.results import Appended, PutMessage, StoredMessage
 from agent_conversations.store.scripts import join_allowed
 from agent_conversations.store.storage import ConversationStorage
 from agent_conversations.transcripts import call_of
-from agent_conversations.types import AgentMessage
+from agent_conversations.types import AgentMessage, ConversationChanges
 from sessions_store.errors import StoreUnavailableError
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms
 
 MOST_ATTEMPTS = 20
-"""Attempts to append messages some of which are stored, while others replace the stored ones."""
+"""Attempts to write what depends on what is stored, while others write."""
+
+
+def update(
+    storage: ConversationStorage,
+    conversation_id: str,
+    changes: ConversationChanges,
+    if_revision: Sequence[str] | None,
+) -> StoredConversation:
+    """Set and remove fields, if all of the conversation can be read."""
+    given = changes.to_wire()
+    removed = [name for name in changes.given() if name not in given]
+    if "userId" in removed and storage.user_id is not None:
+        raise OtherUserError
+    storage.own_user_id(changes.user_id)
+    write = partial(
+        storage.scripts.run,
+        "update_conversation",
+        conversation_id,
+        allowed=join_allowed(if_revision),
+        new_revision=new_revision(),
+        removed_count=len(removed),
+        changes=[
+            *removed,
+            *records.encode(storage.codec.seal_fields(records.attributes_of(given))),
+        ],
+    )
+    known: StoredConversation | None = None
+    for _ in range(MOST_ATTEMPTS):
+        status, *reply = write(known_revision=known.revision if known else "")
+        if status == b"updated":
+            break
+        known = storage.reader.decode(conversation_id, *reply)
+    else:
+        raise StoreUnavailableError("too many writes at the same time")
+    *reply, agent_id, user_id = reply
+    conversation = storage.reader.decode(conversation_id, *reply, known=known)
+    storage.index.update(conversation_id, conversation.scores, Owners.decode(agent_id, user_id))
+    return conversation
 
 
 def append(

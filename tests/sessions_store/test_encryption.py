@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from redis import Redis
 
-from sessions_store.errors import CorruptRecordError
+from sessions_store.errors import KeyMissingError
 from sessions_store.redis.client import StoreClient
 from sessions_store.repository import SessionRepository
 from sessions_store.types import AgentSession
@@ -77,7 +77,7 @@ def test_old_key_reads_and_new_key_writes_after_rotation(
     rotated.set(ID, AgentSession.from_registration(BODY))
 
     assert repository(store, new).get(ID) is not None
-    with pytest.raises(CorruptRecordError, match="key that this service does not have"):
+    with pytest.raises(KeyMissingError, match="key that SESSION_ENCRYPTION_KEYS does not have"):
         repository(store, old).get(ID)
 
 
@@ -128,5 +128,5 @@ def test_error_says_that_the_encryption_key_is_missing(store: StoreClient, keys:
     encrypting = repository(store, Fernet.generate_key().decode())
     encrypting.set(ID, session())
 
-    with pytest.raises(CorruptRecordError, match="encrypted with a key"):
+    with pytest.raises(KeyMissingError, match="encrypted with a key"):
         repository(store, *keys).get(ID)

@@ -1,4 +1,5 @@
--- Purpose: set and remove fields, if wanted only of a revision that the client knows.
+-- Purpose: set and remove fields, if wanted only of a revision that the client knows; where something
+-- is encrypted, only of one that the caller has read.
 --
 -- KEYS[1]    record_key       hash   the record
 -- KEYS[2]    messages_key     list   the messages, one JSON object each
@@ -14,12 +15,15 @@
 -- ARGV[7]    allowed          text   revisions, separated by spaces, of which the record must have
 --                                    one; * for any
 -- ARGV[8]    new_revision     text   of the conversation with these changes
--- ARGV[9]    removed_count    count  of the fields to remove
--- ARGV[10..]  changes          bytes  the names of the fields to remove, then field, value, field,
+-- ARGV[9]    known_revision   text   the one that the caller has read; empty: none yet
+-- ARGV[10]   removed_count    count  of the fields to remove
+-- ARGV[11..]  changes          bytes  the names of the fields to remove, then field, value, field,
 --                                    value … to set
 --
--- Returns { 'updated', fields, messages, agentId before, userId before }; { 'stale' } if the record
--- has another revision; or a conflict (see includes/find_conflict.lua).
+-- Returns { 'updated', fields, messages, agentId before, userId before }, without the messages if the
+-- caller has read them; { 'encrypted', fields, messages } that the caller has not read: nothing was
+-- written, and the caller calls again if it can read them; { 'stale' } if the record has another
+-- revision; or a conflict (see includes/find_conflict.lua).
 local record_key = KEYS[1]
 local messages_key = KEYS[2]
 local message_ids_key = KEYS[3]
@@ -32,11 +36,13 @@ local schema_version = ARGV[5]
 local bytes_at_once = ARGV[6]
 local allowed = ARGV[7]
 local new_revision = ARGV[8]
-local removed_count = ARGV[9]
-local changes = { unpack(ARGV, 10) }
+local known_revision = ARGV[9]
+local removed_count = ARGV[10]
+local changes = { unpack(ARGV, 11) }
 
 --- @include "find_conflict"
 --- @include "is_among"
+--- @include "is_encrypted_record"
 --- @include "publish_change"
 --- @include "remove_from"
 --- @include "touch"
@@ -49,8 +55,13 @@ if conflict then
 end
 local is_allowed = allowed == '*' or is_among(allowed, revision_before)
 -- If the reply to a first attempt was lost, the second finds its own revision.
-if not is_allowed and revision_before ~= new_revision then
+local is_repeated = revision_before == new_revision
+if not is_allowed and not is_repeated then
   return { 'stale' }
+end
+local must_be_known = known_revision ~= '' or is_encrypted_record()
+if must_be_known and known_revision ~= revision_before and not is_repeated then
+  return read_all('encrypted', message_bytes)
 end
 local ids_before = redis.call('HMGET', record_key, 'agentId', 'userId')
 local lists_before = owner_lists()
@@ -65,6 +76,7 @@ redis.call('HSET', record_key, 'revision', new_revision)
 remove_from(lists_before) -- touch puts it into those of today's owners
 touch(created_at_ms, last_accessed_at_ms, count)
 publish_change('updated', revision_before, new_revision, count)
-local reply = read_all('updated', message_bytes)
+local reply = known_revision == '' and read_all('updated', message_bytes)
+  or { 'updated', redis.call('HGETALL', record_key), {} }
 reply[4], reply[5] = ids_before[1], ids_before[2]
 return reply

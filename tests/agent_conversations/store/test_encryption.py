@@ -19,7 +19,7 @@ from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.transcripts import transcript_of
 from agent_conversations.types import ConversationChanges
-from sessions_store.errors import CorruptRecordError
+from sessions_store.errors import CorruptRecordError, KeyMissingError
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from tests.agent_conversations.store.records import contents, new, said, write_legacy
@@ -125,11 +125,17 @@ def test_creation_is_repeated_under_another_first_key(store: StoreClient) -> Non
             ConversationMaintenance(conversations).reencrypt("c")
 
 
+def stored(redis: Redis) -> tuple[object, object]:
+    """Return the record and messages of ``c``, but for its last access."""
+    record = redis.hgetall(keys.conversation_key("c"))
+    return {**record, b"lastAccessedAt": b""}, redis.lrange(keys.messages_key("c"), 0, -1)
+
+
 WITHOUT_KEY = [([], "has no key"), ([NEW_KEY], "does not have")]
 
 
 @pytest.mark.parametrize(("encryption_keys", "reason"), WITHOUT_KEY)
-def test_conversation_without_its_key_is_corrupt_and_unchanged(
+def test_conversation_without_its_key_is_told_and_unchanged(
     encrypted: ConversationRepository,
     store: StoreClient,
     raw_redis: Redis,
@@ -138,11 +144,12 @@ def test_conversation_without_its_key_is_corrupt_and_unchanged(
 ) -> None:
     encrypted.create(new("c", metadata={"note": WORD}))
     encrypted.append_message("c", said(WORD, messageId="m1"))
-    messages = raw_redis.lrange(keys.messages_key("c"), 0, -1)
+    before = stored(raw_redis)
     reader = ConversationRepository(store, encryption_keys=encryption_keys)
 
     uses: list[Callable[[], object]] = [
         lambda: reader.get("c"),
+        lambda: reader.update("c", ConversationChanges(agent_id="a", metadata={})),
         lambda: reader.list_messages("c"),
         lambda: reader.get_message("c", "m1"),
         lambda: reader.put_message("c", "m1", said()),
@@ -153,10 +160,10 @@ def test_conversation_without_its_key_is_corrupt_and_unchanged(
         lambda: ConversationMaintenance(reader).repair("c"),
     ]
     for use in uses:
-        with pytest.raises(CorruptRecordError, match=f"CONVERSATION_ENCRYPTION_KEYS {reason}"):
+        with pytest.raises(KeyMissingError, match=f"CONVERSATION_ENCRYPTION_KEYS {reason}"):
             use()
 
-    assert raw_redis.lrange(keys.messages_key("c"), 0, -1) == messages
+    assert stored(raw_redis) == before
     reader.delete("c")
     assert not reader.exists("c")
 
@@ -237,6 +244,39 @@ def test_without_keys_everything_is_stored_as_it_was(
     assert record[b"schemaVersion"] == b"1"
     assert record[b"metadata"] == b'{"a":[1]}'
     assert raw_redis.lrange(keys.messages_key("c"), 0, -1) == plain.get("c").messages_json
+
+
+def test_update_writes_nothing_where_a_message_has_no_key(
+    encrypted: ConversationRepository, store: StoreClient, raw_redis: Redis
+) -> None:
+    encrypted.create(new("c", metadata={"note": WORD}))
+    ConversationRepository(store, encryption_keys=[NEW_KEY]).append_message("c", said(WORD))
+    before = stored(raw_redis)
+
+    with pytest.raises(KeyMissingError, match="does not have"):
+        encrypted.update("c", ConversationChanges(agent_id="a", metadata={"a": 1}))
+
+    assert stored(raw_redis) == before
+
+
+@pytest.mark.parametrize("order", [[KEY], [PLAIN, KEY]], ids=["encrypting", "decrypting"])
+def test_update_keeps_what_others_append_meanwhile(
+    interrupted_store: Callable[[Callable[[], object]], StoreClient],
+    encrypted: ConversationRepository,
+    order: list[str],
+) -> None:
+    tag = encrypted.create(new("c", agent_id="a")).conversation.revision
+    encrypted.append_message("c", said("1"))
+    interrupted = interrupted_store(lambda: encrypted.append_message("c", said("2")))
+    late = ConversationRepository(interrupted, encryption_keys=order)
+
+    changed = late.update("c", ConversationChanges(metadata={"note": WORD}))
+
+    assert (changed.agent_id, changed.metadata) == ("a", {"note": WORD})
+    assert contents(changed) == contents(encrypted.get("c")) == ["1", "2"]
+    assert changed.revision == encrypted.get("c").revision
+    with pytest.raises(PreconditionFailedError):
+        late.update("c", ConversationChanges(agent_id="b"), if_revision=[tag])
 
 
 @pytest.mark.parametrize("order", [[KEY], [PLAIN, KEY]], ids=["encrypting", "decrypting"])

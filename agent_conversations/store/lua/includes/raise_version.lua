@@ -3,9 +3,7 @@
 -- who has no keys then refuses it.
 -- Uses: record_key
 --- @include "is_encrypted"
-
--- The same as in store/records.py.
-local ENCRYPTED_VERSION = 2
+--- @include "is_encrypted_record"
 
 local function raise_version(stored)
   if is_encrypted(stored) then
