@@ -66,6 +66,14 @@ def show(out: OutputWrapper, what: RenderableType) -> None:
     out.writelines(f"{line.rstrip(' ')}\n" for line in drawn.getvalue().splitlines())
 
 
+def say(out: OutputWrapper, sentence: str) -> None:
+    """Write a sentence; a terminal breaks it between words."""
+    if out.isatty():
+        show(out, Text(sentence))
+    else:
+        out.write(sentence)
+
+
 def _width() -> int:
     return shutil.get_terminal_size().columns
 

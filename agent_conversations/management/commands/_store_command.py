@@ -1,7 +1,9 @@
 """The base class of the commands that use Redis, and their progress bar."""
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -20,6 +22,14 @@ class StoreCommand(BaseCommand):
     """A command that fails with a sentence, not a traceback, if Redis is unavailable."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return self._execute(*args, **options)
+        except CommandError as error:
+            if not self.stderr.isatty():
+                raise
+            raise CommandError(_broken(str(error)), returncode=error.returncode) from None
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # as JSON is, and what people say has to be
                 stream.reconfigure(encoding="utf-8")
@@ -38,6 +48,14 @@ class StoreCommand(BaseCommand):
             # The reader of the output, such as head, has ended.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+
+
+def _broken(sentence: str) -> str:
+    """Return what Django writes behind its own word, broken between words."""
+    before = f"{CommandError.__name__}: "
+    width = shutil.get_terminal_size().columns
+    lines = textwrap.wrap(before + sentence, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).removeprefix(before)
 
 
 def printable(text: str, and_also: str = "") -> str:

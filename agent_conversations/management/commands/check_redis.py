@@ -1,6 +1,7 @@
 import sys
 from typing import Any
 
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import StoreCommand
 from agent_conversations.services import server_problems
 from sessions_store.redis.server_checks import UNKNOWN
@@ -12,7 +13,7 @@ class Command(StoreCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         problems = server_problems()
         for problem in problems:
-            self.stdout.write(f"{problem.code}: {problem.message}")
+            say(self.stdout, f"{problem.code}: {problem.message}")
         if any(problem.code != UNKNOWN for problem in problems):
             sys.exit(1)
-        self.stdout.write(f"The Redis server has no {'known ' if problems else ''}problems.")
+        say(self.stdout, f"The Redis server has no {'known ' if problems else ''}problems.")

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.template.defaultfilters import pluralize
 
 from agent_conversations.management.commands._options import but_not, list_query
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
     printable,
@@ -48,23 +49,25 @@ class Command(StoreCommand):
         with progress("Conversations", conversations().list(limit=1).total) as advance:
             stored = maintenance().read_all(advance, unreadable, with_messages=False)
             found = [one for one in stored if wanted(one)]
+        out = self.stderr if options["dry_run"] else self.stdout  # which has their ids alone
         if options["dry_run"]:
             for conversation in found:
                 self.stdout.write(conversation.conversation_id)
-            self.stdout.write(f"{len(found)} would be deleted, {len(unreadable)} unreadable.")
+            say(out, f"{len(found)} would be deleted, {len(unreadable)} unreadable.")
         elif found and not options["no_input"] and not self._is_confirmed(len(found)):
             raise CommandError("Nothing was deleted.")
         else:
             self._erase(found, ledger)
-            self.stdout.write(f"{len(found)} deleted, {len(unreadable)} unreadable.")
+            say(out, f"{len(found)} deleted, {len(unreadable)} unreadable.")
         for conversation_id, reason in unreadable.items():
-            self.stdout.write(f"unreadable: {printable(conversation_id)}: {reason}")
+            say(out, f"unreadable: {printable(conversation_id)}: {reason}")
         if unreadable:
             sys.exit(1)
 
     def _is_confirmed(self, count: int) -> bool:
-        self.stdout.write(
-            f"{count} conversation{pluralize(count)} will be deleted, which cannot be undone."
+        say(
+            self.stdout,
+            f"{count} conversation{pluralize(count)} will be deleted, which cannot be undone.",
         )
         try:
             return input("Type 'yes' to go on: ") == "yes"

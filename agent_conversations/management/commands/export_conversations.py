@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError, CommandParser
 
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
     printable,
@@ -42,9 +43,9 @@ class Command(StoreCommand):
             for conversation in maintenance().read_all(advance, unreadable):
                 file.write(line(conversation) + b"\n")
                 written += 1
-        self.stderr.write(f"{written} written, {len(unreadable)} unreadable.")
+        say(self.stderr, f"{written} written, {len(unreadable)} unreadable.")
         for conversation_id, reason in unreadable.items():
-            self.stderr.write(f"unreadable: {printable(conversation_id)}: {reason}")
+            say(self.stderr, f"unreadable: {printable(conversation_id)}: {reason}")
         if unreadable:
             sys.exit(1)
 

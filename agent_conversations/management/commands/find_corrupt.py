@@ -1,6 +1,7 @@
 import sys
 from typing import Any
 
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
     printable,
@@ -17,7 +18,7 @@ class Command(StoreCommand):
         with progress("Records", conversations().list(limit=1).total) as advance:
             found = list(find_corrupt(maintenance(), sessions(), advance))
         for record in found:
-            self.stdout.write(f"{record.kind} {printable(record.record_id)}: {record.reason}")
-        self.stdout.write(f"{len(found)} unreadable.")
+            say(self.stdout, f"{record.kind} {printable(record.record_id)}: {record.reason}")
+        say(self.stdout, f"{len(found)} unreadable.")
         if found:
             sys.exit(1)

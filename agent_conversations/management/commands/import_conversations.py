@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
     printable,
@@ -46,16 +47,17 @@ class Command(StoreCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         result = _from_file(options) if options["file"] else _from_node(options)
         verb = "would be imported" if options["dry_run"] else "imported"
-        self.stdout.write(
+        say(
+            self.stdout,
             f"{result.imported} {verb}, {result.present} already there, "
-            f"{result.missing} listed without a record, {len(result.unreadable)} unreadable."
+            f"{result.missing} listed without a record, {len(result.unreadable)} unreadable.",
         )
         for conversation_id, changes in result.changes.items():
             for change in changes:
                 place = "" if change.message is None else f"message {change.message}, "
-                self.stdout.write(f"{conversation_id}: {place}{change.field}: {change.why}")
+                say(self.stdout, f"{conversation_id}: {place}{change.field}: {change.why}")
         for conversation_id, reason in result.unreadable.items():
-            self.stdout.write(f"unreadable: {printable(conversation_id)}: {reason}")
+            say(self.stdout, f"unreadable: {printable(conversation_id)}: {reason}")
         if result.unreadable:
             sys.exit(1)
 

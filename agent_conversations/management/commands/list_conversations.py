@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from agent_conversations.management.commands._options import count, list_query
 from agent_conversations.management.commands._output import (
     add_json_argument,
+    say,
     write_json,
     write_table,
 )
@@ -90,7 +91,7 @@ class Command(StoreCommand):
         )
         if self.stdout.isatty():
             is_cut = 0 < options["limit"] == shown
-            self.stdout.write(f"{shown} shown{', there may be more: --limit 0' if is_cut else '.'}")
+            say(self.stdout, f"{shown} shown{', there may be more: --limit 0' if is_cut else '.'}")
 
 
 def _matching(

@@ -5,6 +5,7 @@ from django.core.management.base import CommandParser
 
 from agent_conversations.management.commands._output import (
     add_json_argument,
+    say,
     write_json,
     write_table,
 )
@@ -43,7 +44,7 @@ class Command(StoreCommand):
         )
         shown = write_table(self.stdout, COLUMNS, rows)
         if self.stdout.isatty():
-            self.stdout.write(f"{shown} registered.")
+            say(self.stdout, f"{shown} registered.")
 
 
 def _statuses() -> Iterator[AgentSessionStatus]:

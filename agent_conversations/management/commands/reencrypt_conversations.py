@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.template.defaultfilters import pluralize
 
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import (
     StoreCommand,
     printable,
@@ -26,10 +27,11 @@ class Command(StoreCommand):
         with progress("Conversations", conversations().list(limit=1).total) as advance:
             result = maintenance().reencrypt_all(advance)
         for conversation_id, reason in result.left.items():
-            self.stdout.write(f"left: conversation {printable(conversation_id)}, which {reason}")
-        self.stdout.write(
+            say(self.stdout, f"left: conversation {printable(conversation_id)}, which {reason}")
+        say(
+            self.stdout,
             f"{result.rewritten} rewritten (messages and fields), in {result.conversations} "
-            f"conversation{pluralize(result.conversations)}; {len(result.left)} left."
+            f"conversation{pluralize(result.conversations)}; {len(result.left)} left.",
         )
         if result.left:
             sys.exit(1)

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import pluralize
 
+from agent_conversations.management.commands._output import say
 from agent_conversations.management.commands._store_command import StoreCommand, progress
 from agent_conversations.services import conversations, maintenance
 
@@ -35,14 +36,16 @@ class Command(StoreCommand):
                 advance, repair=options["repair"], keep_other_shards=options["prepare"]
             )
         for conversation_id, reason in result.repaired.items():
-            self.stdout.write(f"repaired: conversation {conversation_id}, which {reason}")
-        self.stdout.write(
+            say(self.stdout, f"repaired: conversation {conversation_id}, which {reason}")
+        say(
+            self.stdout,
             f"{result.listed} listed, {result.orphans} "
             f"entr{pluralize(result.orphans, 'y,ies')} without a record removed, "
-            f"{len(result.unreadable)} unreadable."
+            f"{len(result.unreadable)} unreadable.",
         )
         if result.unreadable:
-            self.stdout.write(
-                "Run manage.py find_corrupt for the reasons; --repair mends what can be mended."
+            say(
+                self.stdout,
+                "Run manage.py find_corrupt for the reasons; --repair mends what can be mended.",
             )
             sys.exit(1)

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from agent_conversations.management.commands._options import refused
-from agent_conversations.management.commands._output import add_json_argument, write_json
+from agent_conversations.management.commands._output import add_json_argument, say, write_json
 from agent_conversations.management.commands._store_command import StoreCommand, printable
 from agent_conversations.services import sessions
 from sessions_store.errors import CorruptRecordError, InvalidRequestError
@@ -43,6 +43,6 @@ class Command(StoreCommand):
             return
         for name, value in found.items():
             text = value if isinstance(value, str) else json_codec.encode(value).decode()
-            self.stdout.write(f"{name}: {printable(text)}")
+            self.stdout.write(f"{name}: {printable(text)}")  # unbroken, to be copied
         if not options["reveal"]:
-            self.stderr.write("Its URLs and payload are credentials: --reveal shows them.")
+            say(self.stderr, "Its URLs and payload are credentials: --reveal shows them.")

@@ -8,11 +8,10 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import pluralize
 from pydantic.alias_generators import to_camel
-from rich.text import Text
 
 from agent_conversations.management.commands._output import (
     add_json_argument,
-    show,
+    say,
     write_json,
     write_table,
 )
@@ -85,11 +84,11 @@ class Command(StoreCommand):
             write_table(self.stdout, ("store", ""), rows)
             write_table(self.stdout, COLUMNS, _rows(servers))
             for problem in problems:
-                show(self.stdout, Text(f"{problem.code}: {problem.message}"))
+                say(self.stdout, f"{problem.code}: {problem.message}")
             if not index.is_whole:
-                show(self.stdout, Text("There are more keys than were looked at: --full."))
+                say(self.stdout, "There are more keys than were looked at: --full.")
             if _is_wrong(index):
-                show(self.stdout, Text("Run manage.py reindex, which mends the list."))
+                say(self.stdout, "Run manage.py reindex, which mends the list.")
         if _is_wrong(index) or any(problem.code != UNKNOWN for problem in problems):
             sys.exit(1)
 

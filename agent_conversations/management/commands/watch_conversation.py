@@ -2,9 +2,10 @@ import queue
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.template.defaultfilters import pluralize
 
 from agent_conversations.management.commands._conversation import drawn, find
-from agent_conversations.management.commands._output import add_json_argument, show, write_json
+from agent_conversations.management.commands._output import add_json_argument, say, show, write_json
 from agent_conversations.management.commands._store_command import StoreCommand
 from agent_conversations.services import conversations, store
 from agent_conversations.store.records import StoredConversation
@@ -39,6 +40,9 @@ class Command(StoreCommand):
         subscriber.start()
         try:
             subscriber.subscribe(changes_channel(conversation_id))
+            count = shown.message_count
+            messages = f"{count} message{pluralize(count)}"
+            say(self.stderr, f"Waiting for what comes in {conversation_id} ({messages}).")
             while True:
                 _wait(told)
                 try:
@@ -48,7 +52,7 @@ class Command(StoreCommand):
                 except CorruptRecordError as error:
                     raise CommandError(str(error)) from None
                 if part is None:
-                    self.stderr.write("The conversation was deleted.")
+                    say(self.stderr, "The conversation was deleted.")
                     return
                 self._show_changes(shown, part.conversation, as_json=options["json"])
                 shown = part.conversation
