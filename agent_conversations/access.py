@@ -115,6 +115,14 @@ class Tokens:
         self._by_digest = {_digest(token): (token, client) for token, client in clients.items()}
         self._clients = clients
 
+    @property
+    def look_is_due(self) -> bool:
+        """Whether ``look`` may have something to do, which can take seconds."""
+        return False
+
+    def look(self) -> None:
+        """Take over what has changed. Whatever else is asked of the tokens does so first."""
+
     def clients(self) -> Collection[Client]:
         """Return those who have a token."""
         return self._clients.values()
@@ -155,14 +163,18 @@ class TokensWithFile(Tokens):
         self.are_needed = True
 
     def clients(self) -> Collection[Client]:
-        self._look()
+        self.look()
         return super().clients()
 
     def find(self, sent: str) -> Client | None:
-        self._look()
+        self.look()
         return super().find(sent)
 
-    def _look(self) -> None:
+    @property
+    def look_is_due(self) -> bool:
+        return time.monotonic() >= self._looks_at
+
+    def look(self) -> None:
         # One thread at a time, or what one read before could count after what another read later.
         if time.monotonic() < self._looks_at or not self._looking.acquire(blocking=False):
             return

@@ -143,7 +143,7 @@ class LiveServer:
         """End the connections of clients whose token is taken away, as long as the task runs."""
         while True:
             await asyncio.sleep(self._compare_seconds)
-            clients = set(settings.API_TOKENS.clients())
+            clients = await asyncio.to_thread(lambda: set(settings.API_TOKENS.clients()))
             for connection in self._server.connections:
                 assert isinstance(connection, Viewer)  # noqa: S101  # create_connection makes them
                 if connection.client and connection.client not in clients:
@@ -185,6 +185,8 @@ class LiveServer:
                 return await self._report_readiness(connection)
             if path != PATH:
                 raise UnknownPathError
+            if settings.API_TOKENS.look_is_due:  # not here, where no frame would go out meanwhile
+                await asyncio.to_thread(settings.API_TOKENS.look)
             client = _check_access(request)
             _check_upgrade(request)
             connection.query = _parse_query(query)

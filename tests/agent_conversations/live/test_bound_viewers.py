@@ -1,6 +1,9 @@
 """Viewers whose token is bound to a user see that user's conversations alone."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from agent_conversations import services
-from agent_conversations.access import SCOPES, Client, Tokens
+from agent_conversations.access import SCOPES, Client, Tokens, TokensWithFile
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from sessions_store.types import AgentSession
 from tests.agent_conversations.live.viewers import Loop, Viewer
@@ -152,6 +155,42 @@ def test_tab_is_given_no_push_after_the_user_changed(watch_as: WatchAs) -> None:
     adas.wait_for(lambda self: "agent_session.push" in self.types)
     assert "agent_session.push" not in bobs.types
     wait_until(lambda: services.pushes().get("c-1", "p-1").state == "sent")
+
+
+@pytest.mark.usefixtures("of_bob")
+def test_viewers_are_served_while_tokens_are_read(
+    watch_as: WatchAs, settings: Settings, tmp_path: Path
+) -> None:
+    file, pipe, later = tmp_path / "tokens", tmp_path / "pipe", tmp_path / "later"
+    file.write_text("backend:all\n")
+    settings.API_TOKENS = TokensWithFile({}, file)
+    viewer = watch_as("all").wait_for_types("snapshot")
+    later.write_text("other:the-next-token\n")
+    os.mkfifo(pipe)
+    pipe.replace(file)
+    writer = opened_for_writing(file)  # it is being read, until this end is closed
+    try:
+        services.conversations().append_message("c-1", MESSAGE)
+        viewer.wait_for(lambda self: self.copy and self.copy["messageCount"] == 2)
+        watch_as("all").wait_for_types("snapshot")
+    finally:
+        later.replace(file)
+        os.write(writer, file.read_bytes())
+        os.close(writer)
+    viewer.wait_for(lambda self: self.close_code == 1008)
+
+
+def opened_for_writing(pipe: Path) -> int:
+    """Return a pipe's end once somebody reads the other."""
+    opened: list[int] = []
+
+    def is_read() -> bool:
+        with suppress(OSError):
+            opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(opened)
+
+    wait_until(is_read)
+    return opened[0]
 
 
 @pytest.mark.usefixtures("of_bob")
