@@ -286,10 +286,19 @@ def test_ctrl_c_stops_the_service_and_its_children(
     if times == 2:
         service.process.send_signal(signal.SIGINT)
 
-    # A worker that was not up yet may miss it, and is killed five seconds later.
     assert service.process.wait(30) is not None
     wait_until(lambda: all(is_gone(pid) for pid in workers))
     assert len(workers) >= 2
+
+
+def test_ctrl_c_ends_workers_that_are_not_up_yet(start: Callable[..., Service]) -> None:
+    service = start(WORKERS="2", LOG_LEVEL="debug")
+    wait_until(lambda: "Spawning worker-2" in service.output.read_text())
+
+    os.killpg(service.process.pid, signal.SIGINT)
+
+    assert service.process.wait(30) == 0
+    assert "Killing worker" not in service.output.read_text()
 
 
 def test_workers_are_out_of_ctrl_cs_reach(start: Callable[..., Service]) -> None:

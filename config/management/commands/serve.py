@@ -1,5 +1,7 @@
 import asyncio
 import ipaddress
+import multiprocessing
+import os
 import shutil
 import signal
 import socket
@@ -195,6 +197,12 @@ def _free_address(host: str, port: int, variable: str) -> str:
 
 class _Server(MPServer):
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        if multiprocessing.parent_process():
+            # A worker has this handler too, until it is up: it would go on, and be killed after
+            # workers_kill_timeout. It has nothing to save. Ctrl-C it leaves to its parent.
+            if signal.SIGTERM in args:
+                os._exit(0)
+            return
         # A second Ctrl-C that comes while the first is handled would wait for ever for a lock that
         # the first one's handler, below it on the stack, holds.
         if not self.interrupt_signal:
