@@ -10,7 +10,7 @@ from config.environment import PROJECT_DIR, read_environment
 from config.logging import logging_config
 from config.secret_key import secret_key
 from sessions_store.embedded.server import server_url
-from sessions_store.redis.client import connection_options
+from sessions_store.redis.connections import connection_options
 
 ENVIRONMENT = read_environment()
 

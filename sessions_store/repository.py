@@ -20,7 +20,8 @@ from sessions_store.errors import (
     WrongTypeError,
 )
 from sessions_store.keys import SESSION_PREFIX, alias_key, session_key
-from sessions_store.redis.client import Command, StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.commands import Command
 from sessions_store.types import DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS, AgentSession
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, now_ms

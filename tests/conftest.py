@@ -23,8 +23,8 @@ from agent_conversations.store.repository import ConversationRepository
 from config.logging import logging_config
 from config.wsgi import application
 from sessions_store.embedded.server import EmbeddedServer
-from sessions_store.redis.client import DEFAULT_MAX_WAITING, StoreClient, connection_options
-from sessions_store.redis.connections import ConnectionPool
+from sessions_store.redis.client import DEFAULT_MAX_WAITING, StoreClient
+from sessions_store.redis.connections import ConnectionPool, connection_options
 from sessions_store.redis.deployment import Deployment, deployment_of
 from sessions_store.repository import SessionRepository
 from tests.deployments import (

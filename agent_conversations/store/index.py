@@ -26,7 +26,8 @@ from agent_conversations.store import keys
 from agent_conversations.store.cursors import Entry, Selection
 from agent_conversations.store.records import Owners, Scores
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
-from sessions_store.redis.client import Command, StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.commands import Command
 from sessions_store.wire.fields import is_conversation_id
 
 AT_ONCE = 1_000

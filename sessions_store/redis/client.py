@@ -1,26 +1,30 @@
-"""The Redis client: timeouts, at most one retry, scripts, and our errors in place of redis-py's.
+"""The Redis client: scripts, timeouts, and our errors in place of redis-py's.
 
-Timeouts and retries are explicit, because redis-py's own defaults (5 s, ten retries, timeouts
-included) stall a request for a minute and repeat a write whose reply was only slow. Here a command
-is sent again at most once, on a new connection: if it is known to have written nothing, or if the
-connection broke and its caller says that it is ``repeatable``. Only a server that has no connection
-for us is asked until there is one, or the request's time is over.
-docs/decisions/0003-timeouts-and-retries.md has the figures.
+Which command is sent again, and for how long, is in ``attempts.py``.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import AskError, NoScriptError, TryAgainError
-from redis.retry import Retry
+from redis.exceptions import NoScriptError
 
-from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError, WrongTypeError
+from sessions_store.errors import StoreUnavailableError, WrongTypeError
 from sessions_store.redis import deadline, failures
+from sessions_store.redis.attempts import Attempts
+from sessions_store.redis.commands import (
+    NOT_HERE,
+    Command,
+    key_of,
+    pipeline_of,
+    send_acknowledged,
+    send_all,
+    send_alone,
+    send_one,
+)
+from sessions_store.redis.connections import connection_options
 from sessions_store.redis.deployment import URL_FORMS, Deployment, OneServer, deployment_of
 from sessions_store.redis.node import Node
 from sessions_store.redis.script import Argument, Script
@@ -29,56 +33,12 @@ DEFAULT_MAX_WAITING = 64
 SCAN_COUNT = 500
 """Keys that one step of a SCAN looks at: some tenths of a millisecond of the server's time."""
 
-PAUSE_SECONDS = 0.02
-"""The pause before a server is asked again that had no connection for us, or, in a cluster, while a
-slot is on its way."""
-
-_NOT_HERE = (AskError, TryAgainError)
-"""MOVED too: the node has not the slot, or not all of the keys."""
-
-ACK_SECONDS = 0.5
-"""How long a write waits for replicas, within the time of its command."""
-
-Command = Sequence[Argument]
-"""A command as one types it, such as ``("ZADD", key, score, member)``."""
-
 ScriptCall = Callable[..., Any]
 Observer = Callable[[str, str, float], object]
 """Is told of each call its name, its outcome (``OK``, or the cause of the failure) and seconds."""
 
 OK = "ok"
 T = TypeVar("T")
-
-
-def connection_options() -> dict[str, Any]:
-    """Return the keyword arguments of redis-py's connection pool that this project relies on."""
-    return {
-        "socket_connect_timeout": deadline.CONNECT_TIMEOUT_SECONDS,
-        "socket_timeout": deadline.COMMAND_TIMEOUT_SECONDS,
-        # StoreClient repeats what may be repeated.
-        "retry": Retry(NoBackoff(), 0),
-        # RESP2 and no CLIENT SETINFO: a new connection costs no round trips of its own.
-        "protocol": 2,
-        "driver_info": None,
-    }
-
-
-def without_credentials(url: str) -> str:
-    """Return a Redis URL as it may be shown: without user name, password and options.
-
-    Of one with an @ behind its host, the scheme alone: a ``/``, ``?`` or ``#`` in a password that
-    is not percent-encoded makes its beginning look like the host.
-    """
-    try:
-        parts = urlsplit(url)
-        hosts = parts.netloc.rpartition("@")[2]
-        for host in hosts.split(","):
-            urlsplit(f"//{host}").port  # noqa: B018  # which looks at it
-    except ValueError:
-        return "an invalid URL"  # where its password is, nobody knows
-    if "@" in parts.path + parts.query + parts.fragment:
-        return f"{parts.scheme}://…"
-    return f"{parts.scheme}://{hosts}{parts.path}"
 
 
 class StoreClient:
@@ -207,7 +167,7 @@ class StoreClient:
     ) -> T:
         # Errors of redis-py are replaced without their context: their texts quote arguments, and
         # so people's words and credentials.
-        ask_until = None
+        attempts = None
         asked = node or self._servers.node_of(key)
         while True:
             deadline.check()
@@ -223,31 +183,16 @@ class StoreClient:
                 asked.breaker.record_reply()
                 if failures.is_wrong_type(error):
                     raise WrongTypeError from None
-                failed_before = ask_until is not None
-                # Without a request whose clock runs, as much time as a request has.
-                ask_until = ask_until or time.monotonic() + deadline.seconds_left()
-                is_full = failures.is_full(error, failed_before=failed_before)
-                is_split = isinstance(error, TryAgainError)
-                following = self._servers.redirect(asked, error)
-                if is_full or is_split or following:
-                    goes_on = time.monotonic() < ask_until
-                else:
-                    self._servers.has_failed(error)
-                    goes_on = not failed_before and failures.may_be_sent_again(error, repeatable)
-                if not goes_on:
-                    raise StoreUnavailableError(failures.cause(error)) from None
-                if not (is_split or following):
-                    asked.give_up_connections()
-                if is_full:
-                    asked.breaker.use_fewer_places()
+                attempts = attempts or Attempts(self._servers, repeatable=repeatable)
+                other, pause_seconds = attempts.follow(asked, error)
             else:
                 asked.breaker.record_reply()
                 return result
             finally:
                 asked.breaker.release()
-            if is_full or is_split or (following and failed_before):
-                time.sleep(PAUSE_SECONDS)
-            asked = following or node or self._servers.node_of(key)
+            if pause_seconds:
+                time.sleep(pause_seconds)
+            asked = other or node or self._servers.node_of(key)
 
     def script(
         self,
@@ -278,7 +223,7 @@ class StoreClient:
                     (*start, key_count, *values)
                     for start in (("EVALSHA", script.digest), ("EVAL", script.source))
                 )
-                send = partial(_acknowledged, by_digest, whole, self.write_acks)
+                send = partial(send_acknowledged, by_digest, whole, self.write_acks)
                 return self.call(send, key=str(values[0]), repeatable=repeatable)
 
             def evaluate(client: "redis.Redis") -> Any:
@@ -342,8 +287,8 @@ class StoreClient:
         """
         if one_moment:
             replies = self.call(
-                lambda client: _pipeline(client, commands, transaction=True).execute(False),
-                key=_key_of(commands[0]),
+                lambda client: pipeline_of(client, commands, transaction=True).execute(False),
+                key=key_of(commands[0]),
                 operation="read_many",
                 repeatable=True,
             )
@@ -365,10 +310,10 @@ class StoreClient:
         """Return the reply to a command that writes the same when it is sent again."""
         send: Callable[[redis.Redis], Any]
         if self.write_acks:
-            send = partial(_acknowledged, command, command, self.write_acks)
+            send = partial(send_acknowledged, command, command, self.write_acks)
         else:
-            send = _sent(command)
-        return self.call(send, key=_key_of(command), operation=operation, repeatable=True)
+            send = partial(send_one, command)
+        return self.call(send, key=key_of(command), operation=operation, repeatable=True)
 
     def transaction(self, commands: Sequence[Command], *, repeatable: bool = False) -> list[Any]:
         """Return the replies to commands that are run as one transaction, in one round trip.
@@ -376,8 +321,8 @@ class StoreClient:
         Their keys are on one server, and in one slot of a cluster.
         """
         return self.call(
-            lambda client: _pipeline(client, commands, transaction=True).execute(),
-            key=_key_of(commands[0]),
+            lambda client: pipeline_of(client, commands, transaction=True).execute(),
+            key=key_of(commands[0]),
             operation="transaction",
             repeatable=repeatable,
         )
@@ -393,15 +338,15 @@ class StoreClient:
         replies: list[Any] = [None] * len(commands)
         for positions in self._by_node(commands):
             part = [commands[position] for position in positions]
-            send = partial(_send_all, part, script)
-            found = self.call(send, key=_key_of(part[0]), operation=operation, repeatable=True)
+            send = partial(send_all, part, script)
+            found = self.call(send, key=key_of(part[0]), operation=operation, repeatable=True)
             for position, reply in zip(positions, found, strict=True):
                 replies[position] = reply
         for position, reply in enumerate(replies):
-            if isinstance(reply, _NOT_HERE):
-                send = partial(_send_alone, commands[position], script)
+            if isinstance(reply, NOT_HERE):
+                send = partial(send_alone, commands[position], script)
                 replies[position] = self.call(
-                    send, key=_key_of(commands[position]), operation=operation, repeatable=True
+                    send, key=key_of(commands[position]), operation=operation, repeatable=True
                 )
         return replies
 
@@ -411,7 +356,7 @@ class StoreClient:
             return [range(len(commands))] if commands else []
         found: dict[Node, list[int]] = {}
         for position, command in enumerate(commands):
-            found.setdefault(self._servers.node_of(_key_of(command)), []).append(position)
+            found.setdefault(self._servers.node_of(key_of(command)), []).append(position)
         return found.values()
 
     def ping(self) -> None:
@@ -458,76 +403,6 @@ class StoreClient:
 
 def _ignore(_: str, __: str, ___: float) -> None:
     """Observe nothing."""
-
-
-def _key_of(command: Command) -> str:
-    """Return a key of a command: its first argument, or that of a script."""
-    return str(command[3 if command[0] in ("EVALSHA", "EVAL") else 1])
-
-
-def _pipeline(client: "redis.Redis", commands: Sequence[Command], *, transaction: bool) -> Any:
-    pipeline = client.pipeline(transaction=transaction)
-    for command in commands:
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
-    return pipeline
-
-
-def _send_all(
-    commands: Sequence[Command], script: Script | None, client: "redis.Redis"
-) -> Sequence[Any]:
-    """Return the replies; an error of ``_NOT_HERE`` is one too."""
-    replies = _pipeline(client, commands, transaction=False).execute(False)
-    if script and any(isinstance(one, NoScriptError) for one in replies):
-        deadline.check()
-        client.script_load(script.source)
-        replies = _pipeline(client, commands, transaction=False).execute(False)
-    return [
-        one if isinstance(one, _NOT_HERE) else failures.reply_or_wrong_type(one) for one in replies
-    ]
-
-
-def _sent(command: Command) -> Callable[["redis.Redis"], Any]:
-    return lambda client: client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's
-
-
-def _acknowledged(command: Command, whole: Command, acks: int, client: "redis.Redis") -> Any:
-    """Return the reply to a command that writes, once so many replicas have it.
-
-    Args:
-        whole: what is sent where the server does not know the command's script.
-
-    Raises:
-        NotAcknowledgedError: fewer have it.
-    """
-    # WAIT counts who has what its connection wrote last. A repetition finds its write done, and
-    # writes nothing: so there is always something written after it.
-    key = _key_of(command)
-    tag = key[key.find("{") + 1 : key.find("}")] if "}" in key else key
-    reply, _, acknowledged = _pipeline(
-        client,
-        [
-            command,
-            ("SET", f"{{{tag}}}:acknowledged", "", "PX", 1000),
-            ("WAIT", acks, int(ACK_SECONDS * 1000)),
-        ],
-        transaction=False,
-    ).execute(False)
-    if isinstance(reply, NoScriptError):
-        deadline.check()
-        return _acknowledged(whole, whole, acks, client)
-    for one in (reply, acknowledged):
-        if isinstance(one, redis.RedisError):
-            raise one
-    if acknowledged < acks:
-        raise NotAcknowledgedError
-    return reply
-
-
-def _send_alone(command: Command, script: Script | None, client: "redis.Redis") -> Any:
-    (reply,) = _send_all([command], script, client)
-    if isinstance(reply, _NOT_HERE):
-        raise reply
-    return reply
 
 
 def _readable(names: Sequence[bytes]) -> Sequence[str]:

@@ -7,10 +7,27 @@ from collections import deque
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from sessions_store.redis import deadline
 
 MAX_IDLE_SECONDS = 10.0
 """A connection that was idle for longer is closed, not trusted: what stands between may have
 forgotten it, and swallows what is sent. The shortest that is common is a minute, of firewalls."""
+
+
+def connection_options() -> dict[str, Any]:
+    """Return the keyword arguments of redis-py's connection pool that this project relies on."""
+    return {
+        "socket_connect_timeout": deadline.CONNECT_TIMEOUT_SECONDS,
+        "socket_timeout": deadline.COMMAND_TIMEOUT_SECONDS,
+        # StoreClient repeats what may be repeated.
+        "retry": Retry(NoBackoff(), 0),
+        # RESP2 and no CLIENT SETINFO: a new connection costs no round trips of its own.
+        "protocol": 2,
+        "driver_info": None,
+    }
 
 
 class NotConnectedError(redis.ConnectionError):

@@ -83,6 +83,24 @@ def kind_of(url: str) -> str:
     return url.partition("://")[0].partition("+")[2] or "server"
 
 
+def without_credentials(url: str) -> str:
+    """Return a Redis URL as it may be shown: without user name, password and options.
+
+    Of one with an @ behind its host, the scheme alone: a ``/``, ``?`` or ``#`` in a password that
+    is not percent-encoded makes its beginning look like the host.
+    """
+    try:
+        parts = urlsplit(url)
+        hosts = parts.netloc.rpartition("@")[2]
+        for host in hosts.split(","):
+            urlsplit(f"//{host}").port  # noqa: B018  # which looks at it
+    except ValueError:
+        return "an invalid URL"  # where its password is, nobody knows
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{parts.scheme}://…"
+    return f"{parts.scheme}://{hosts}{parts.path}"
+
+
 def deployment_of(
     url: str, options: Mapping[str, Any], *, max_waiting: int, max_connections: int | None = None
 ) -> Deployment:

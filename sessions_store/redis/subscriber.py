@@ -12,7 +12,8 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError
 
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis.client import PAUSE_SECONDS, StoreClient
+from sessions_store.redis.attempts import PAUSE_SECONDS
+from sessions_store.redis.client import StoreClient
 from sessions_store.redis.node import Node
 
 SILENCE_SECONDS = 0.5

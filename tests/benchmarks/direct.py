@@ -9,7 +9,7 @@ from functools import partial
 
 from redis import Redis
 
-from sessions_store.redis.client import connection_options
+from sessions_store.redis.connections import connection_options
 from tests.benchmarks.cases import Action, Case, cases
 from tests.benchmarks.load import Load
 from tests.benchmarks.workplace import Workplace

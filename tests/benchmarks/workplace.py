@@ -16,7 +16,8 @@ from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, NewConversation
 from sessions_store.embedded.server import EmbeddedServer
-from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.connections import connection_options
 from sessions_store.repository import SessionRepository
 from sessions_store.wire.clock import now_ms
 

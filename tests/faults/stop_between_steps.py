@@ -17,7 +17,8 @@ from redis import Redis
 
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
-from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.connections import connection_options
 
 STOPPED = 9
 NAME = "talk"

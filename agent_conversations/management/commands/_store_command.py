@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis.client import without_credentials
+from sessions_store.redis.deployment import without_credentials
 
 
 class StoreCommand(BaseCommand):

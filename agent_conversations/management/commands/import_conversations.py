@@ -20,8 +20,8 @@ from agent_conversations.store.imports import (
     import_lines,
 )
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
-from sessions_store.redis.client import StoreClient, without_credentials
-from sessions_store.redis.deployment import URL_FORMS
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.deployment import URL_FORMS, without_credentials
 
 
 class Command(StoreCommand):

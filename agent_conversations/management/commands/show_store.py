@@ -24,8 +24,7 @@ from agent_conversations.services import (
     store,
 )
 from agent_conversations.store.maintenance import Compared
-from sessions_store.redis.client import without_credentials
-from sessions_store.redis.deployment import kind_of
+from sessions_store.redis.deployment import kind_of, without_credentials
 from sessions_store.redis.server_checks import UNKNOWN, ServerState, describe_servers
 
 BATCHES = 200

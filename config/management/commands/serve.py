@@ -25,7 +25,7 @@ from config.live import LiveProcess
 from sessions_store.embedded.errors import EmbeddedServerError
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError
-from sessions_store.redis.client import without_credentials
+from sessions_store.redis.deployment import without_credentials
 from sessions_store.redis.server_checks import OTHER_KIND
 
 MAX_CONNECTIONS = 500

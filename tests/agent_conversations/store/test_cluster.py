@@ -13,7 +13,8 @@ from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
 from sessions_store.embedded.server import EmbeddedServer
-from sessions_store.redis.client import StoreClient, connection_options
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.connections import connection_options
 from tests.agent_conversations.store.records import (
     index_members,
     listed_ids,

@@ -14,7 +14,8 @@ from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.store.scripts import BYTES_AT_ONCE
 from agent_conversations.types import ConversationChanges, SortOrder
 from sessions_store.errors import CorruptRecordError
-from sessions_store.redis.client import Command, StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.commands import Command
 from tests.agent_conversations.store.records import SORT_ORDERS, contents, new, said
 from tests.agent_conversations.store.threads import run_together
 

@@ -17,7 +17,8 @@ from agent_conversations.store.maintenance import (
 )
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.keys import CONVERSATION_PREFIX
-from sessions_store.redis.client import Command, StoreClient
+from sessions_store.redis.client import StoreClient
+from sessions_store.redis.commands import Command
 from sessions_store.repository import SessionRepository
 from tests.agent_conversations.store.records import new, said
 

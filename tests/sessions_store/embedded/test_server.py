@@ -19,7 +19,7 @@ from sessions_store.embedded.server import (
     server_url,
     socket_path,
 )
-from sessions_store.redis.client import connection_options
+from sessions_store.redis.connections import connection_options
 from tests.faults.servers import fill_disk
 from tests.waiting import wait_until
 

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.errors import StoreUnavailableError, WrongTypeError
-from sessions_store.redis.client import StoreClient, without_credentials
+from sessions_store.redis.client import StoreClient
 from sessions_store.redis.rate_limit import RateLimiter
 from tests.faults.relay import Relay, named
 
@@ -206,27 +206,6 @@ def test_observer_is_told_of_each_call_and_its_outcome(
         ("count", "ConnectionError"),
         ("set_many", "ok"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
-        ("rediss://user:secret@redis.example:6380/1?timeout=2", "rediss://redis.example:6380/1"),
-        ("redis://:p@secret@redis.example", "redis://redis.example"),
-        ("redis://redis.example/0?password=secret", "redis://redis.example/0"),
-        ("redis://redis.example/0?password=a@secret", "redis://…"),
-        ("redis://secret#more@redis.example", "redis://…"),
-        ("redis://secret?more@redis.example", "redis://…"),
-        ("redis://:12/secret@redis.example", "redis://…"),
-        ("redis://user:p?secret@redis.example", "an invalid URL"),
-        ("redis+cluster://me:secret@a:1,[::1]:2", "redis+cluster://a:1,[::1]:2"),
-        ("redis+sentinel://a:1,b/service/0?password=secret", "redis+sentinel://a:1,b/service/0"),
-        ("unix:///var/run/valkey.sock?password=secret", "unix:///var/run/valkey.sock"),
-    ],
-)
-def test_url_is_shown_without_credentials(url: str, shown: str) -> None:
-    assert without_credentials(url) == shown
 
 
 @pytest.mark.parametrize(

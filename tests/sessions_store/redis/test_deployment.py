@@ -19,6 +19,7 @@ from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError
 from sessions_store.redis import deadline
 from sessions_store.redis.client import StoreClient
+from sessions_store.redis.deployment import without_credentials
 from sessions_store.redis.rate_limit import RateLimiter
 from sessions_store.redis.server_checks import check_server
 from sessions_store.repository import SessionRepository
@@ -366,3 +367,24 @@ def test_failover_under_sentinel_over_tls_leaves_the_sessions(
             StoreClient.from_url(url).ping()
         for one in (store, acknowledged):
             one.node_of("any").client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("rediss://user:secret@redis.example:6380/1?timeout=2", "rediss://redis.example:6380/1"),
+        ("redis://:p@secret@redis.example", "redis://redis.example"),
+        ("redis://redis.example/0?password=secret", "redis://redis.example/0"),
+        ("redis://redis.example/0?password=a@secret", "redis://…"),
+        ("redis://secret#more@redis.example", "redis://…"),
+        ("redis://secret?more@redis.example", "redis://…"),
+        ("redis://:12/secret@redis.example", "redis://…"),
+        ("redis://user:p?secret@redis.example", "an invalid URL"),
+        ("redis+cluster://me:secret@a:1,[::1]:2", "redis+cluster://a:1,[::1]:2"),
+        ("redis+sentinel://a:1,b/service/0?password=secret", "redis+sentinel://a:1,b/service/0"),
+        ("unix:///var/run/valkey.sock?password=secret", "unix:///var/run/valkey.sock"),
+    ],
+)
+def test_url_is_shown_without_credentials(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown
