@@ -1,7 +1,8 @@
 """The envelope that every error has, and the table from an exception to its status and code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -49,7 +50,7 @@ class ErrorResponse:
 
 INTERNAL = ErrorResponse(500, "internal_error", "Something went wrong on the server.")
 
-ERROR_RESPONSES: dict[type[Exception], ErrorResponse] = {
+ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
     InvalidRequestError: ErrorResponse(400, "invalid_request"),
     TokenRequiredError: ErrorResponse(401, "not_authenticated"),
     InvalidSignatureError: ErrorResponse(401, "invalid_signature"),
@@ -76,18 +77,14 @@ ERROR_RESPONSES: dict[type[Exception], ErrorResponse] = {
     # Every other exception is a fault of ours; its text may hold anything and is never sent.
     Exception: INTERNAL,
 }
-"""``api/exceptions.py`` adds those of Django and of its REST framework."""
+"""``api/exceptions.py`` has them with those of Django and of its REST framework."""
 
 
-def error_response(error: Exception) -> ErrorResponse:
-    """Return the table's row for the exception's class, or for the nearest of its parents."""
-    return next(
-        ERROR_RESPONSES[parent] for parent in type(error).__mro__ if parent in ERROR_RESPONSES
-    )
-
-
-def _list_codes(schema: dict[str, Any]) -> None:
-    schema["enum"] = sorted({row.code for row in ERROR_RESPONSES.values()})
+def error_response(
+    error: Exception, table: Mapping[type[Exception], ErrorResponse] = ERROR_RESPONSES
+) -> ErrorResponse:
+    """Return the row of a table for the exception's class, or for the nearest of its parents."""
+    return next(table[parent] for parent in type(error).__mro__ if parent in table)
 
 
 class Error(WireModel):
@@ -95,7 +92,7 @@ class Error(WireModel):
 
     success: Literal[False] = False
     error: str = Field(description="A sentence for a person.")
-    code: str = Field(description="For programs; it never changes.", json_schema_extra=_list_codes)
+    code: str = Field(description="For programs; it never changes.")
     details: dict[str, list[str]] | None = Field(
         default=None, description="By field, only with invalid_request."
     )
@@ -107,9 +104,8 @@ class Error(WireModel):
     )
 
 
-def envelope(error: Exception) -> Error:
-    """Return the body of the response to ``error``."""
-    row = error_response(error)
+def envelope(error: Exception, row: ErrorResponse) -> Error:
+    """Return the body of the response to ``error``, whose row of the table is ``row``."""
     disabled = isinstance(error, FeatureDisabledError)
     return Error(
         error=row.sentence or str(error),

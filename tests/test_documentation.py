@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.urls import get_resolver
 
-from agent_conversations.envelope import ERROR_RESPONSES
+from agent_conversations.api.exceptions import RESPONSES
 from tests import architecture, reference
 from tests.agent_conversations.api.routes import PREFIX, ROUTES
 
@@ -79,7 +79,7 @@ def test_every_error_code_is_documented_with_its_status() -> None:
         for code in code_in(row[1])
     }
 
-    assert documented == {(error.status, error.code) for error in ERROR_RESPONSES.values()}
+    assert documented == {(error.status, error.code) for error in RESPONSES.values()}
 
 
 def test_reference_pages_are_fresh() -> None:

@@ -46,52 +46,49 @@ class WebhookTooLargeError(Exception):
 _TOO_LARGE = ErrorResponse(413, "request_too_large", "The body must not be larger than 1 MiB.")
 _NO_TOKEN = ErrorResponse(401, "not_authenticated", str(TokenRequiredError()))
 
-ERROR_RESPONSES.update(
-    {
-        RequestTooLargeError: _TOO_LARGE,
-        RequestDataTooBig: _TOO_LARGE,
-        WebhookTooLargeError: ErrorResponse(
-            413,
-            "request_too_large",
-            f"A webhook must not be larger than {MAX_WEBHOOK_BYTES // 1024**2} MiB.",
-        ),
-        TooManyFieldsSent: ErrorResponse(
-            400, "invalid_request", "The query has too many parameters."
-        ),
-        DisallowedHost: ErrorResponse(
-            400, "invalid_request", "This host name is not among the server's ALLOWED_HOSTS."
-        ),
-        SuspiciousOperation: ErrorResponse(400, "invalid_request", "The request cannot be read."),
-        # A header of the response is made of the request's query.
-        BadHeaderError: ErrorResponse(400, "invalid_request", "A parameter has a line break."),
-        exceptions.ParseError: ErrorResponse(400, "invalid_request"),
-        exceptions.NotAuthenticated: _NO_TOKEN,
-        exceptions.AuthenticationFailed: _NO_TOKEN,
-        Http404: ErrorResponse(
-            404, "not_found", "There is nothing at this path. (Paths have no slash at their end.)"
-        ),
-        exceptions.NotFound: ErrorResponse(404, "not_found", "There is nothing at this path."),
-        exceptions.MethodNotAllowed: ErrorResponse(
-            405,
-            "method_not_allowed",
-            "This path does not take that method; Allow lists its methods.",
-        ),
-        exceptions.NotAcceptable: ErrorResponse(
-            406, "not_acceptable", "Responses are application/json, which Accept refuses."
-        ),
-        exceptions.UnsupportedMediaType: ErrorResponse(
-            415,
-            "unsupported_media_type",
-            "The body must be application/json in UTF-8, without a Content-Encoding.",
-        ),
-        exceptions.Throttled: ErrorResponse(
-            429,
-            "rate_limited",
-            "Too many sessions are registered; wait as long as Retry-After says.",
-        ),
-        PermissionDenied: ErrorResponse(400, "invalid_request", "The request is refused."),
-    }
-)
+RESPONSES: Mapping[type[Exception], ErrorResponse] = {
+    **ERROR_RESPONSES,
+    RequestTooLargeError: _TOO_LARGE,
+    RequestDataTooBig: _TOO_LARGE,
+    WebhookTooLargeError: ErrorResponse(
+        413,
+        "request_too_large",
+        f"A webhook must not be larger than {MAX_WEBHOOK_BYTES // 1024**2} MiB.",
+    ),
+    TooManyFieldsSent: ErrorResponse(400, "invalid_request", "The query has too many parameters."),
+    DisallowedHost: ErrorResponse(
+        400, "invalid_request", "This host name is not among the server's ALLOWED_HOSTS."
+    ),
+    SuspiciousOperation: ErrorResponse(400, "invalid_request", "The request cannot be read."),
+    # A header of the response is made of the request's query.
+    BadHeaderError: ErrorResponse(400, "invalid_request", "A parameter has a line break."),
+    exceptions.ParseError: ErrorResponse(400, "invalid_request"),
+    exceptions.NotAuthenticated: _NO_TOKEN,
+    exceptions.AuthenticationFailed: _NO_TOKEN,
+    Http404: ErrorResponse(
+        404, "not_found", "There is nothing at this path. (Paths have no slash at their end.)"
+    ),
+    exceptions.NotFound: ErrorResponse(404, "not_found", "There is nothing at this path."),
+    exceptions.MethodNotAllowed: ErrorResponse(
+        405,
+        "method_not_allowed",
+        "This path does not take that method; Allow lists its methods.",
+    ),
+    exceptions.NotAcceptable: ErrorResponse(
+        406, "not_acceptable", "Responses are application/json, which Accept refuses."
+    ),
+    exceptions.UnsupportedMediaType: ErrorResponse(
+        415,
+        "unsupported_media_type",
+        "The body must be application/json in UTF-8, without a Content-Encoding.",
+    ),
+    exceptions.Throttled: ErrorResponse(
+        429,
+        "rate_limited",
+        "Too many sessions are registered; wait as long as Retry-After says.",
+    ),
+    PermissionDenied: ErrorResponse(400, "invalid_request", "The request is refused."),
+}
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponseBase:
@@ -99,25 +96,26 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
 
     In JSON, unless a browser is shown a page; whatever else a view may render, such as YAML.
     """
-    _log(error)
+    row = error_response(error, RESPONSES)
+    _log(error, row)
     headers = _headers(error)
     if isinstance(error, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
     renderer = getattr(context["request"], "accepted_renderer", None)
     if isinstance(renderer, BrowsableAPIRenderer):
-        return Response(envelope(error), status=error_response(error).status, headers=headers)
-    return _to_json(error, headers)
+        return Response(envelope(error, row), status=row.status, headers=headers)
+    return _to_json(error, row, headers)
 
 
-def _log(error: Exception) -> None:
-    ERRORS.labels(error_response(error).code).inc()
+def _log(error: Exception, row: ErrorResponse) -> None:
+    ERRORS.labels(row.code).inc()
     if isinstance(error, StoreUnavailableError):
         _logger.warning("The store is unavailable", extra={"cause": error.cause})
     elif isinstance(error, CorruptRecordError):
         _logger.error(
             "A record cannot be read", extra={"record": error.record_id, "reason": error.reason}
         )
-    elif error_response(error) is INTERNAL:
+    elif row is INTERNAL:
         _logger.error("A request failed", exc_info=(type(error), error, error.__traceback__))
 
 
@@ -145,14 +143,15 @@ def error_view(request: HttpRequest, exception: Exception | None = None) -> Http
     error = exception or sys.exception()
     if not isinstance(error, Exception):
         error = RuntimeError()
-    _log(error)
-    return _to_json(error, {})
+    row = error_response(error, RESPONSES)
+    _log(error, row)
+    return _to_json(error, row, {})
 
 
-def _to_json(error: Exception, headers: Mapping[str, str]) -> HttpResponse:
+def _to_json(error: Exception, row: ErrorResponse, headers: Mapping[str, str]) -> HttpResponse:
     return HttpResponse(
-        json_codec.encode(envelope(error).to_wire()),
-        status=error_response(error).status,
+        json_codec.encode(envelope(error, row).to_wire()),
+        status=row.status,
         content_type="application/json",
         headers=headers,
     )

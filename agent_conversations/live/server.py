@@ -315,7 +315,7 @@ def _refuse(connection: ServerConnection, error: Exception) -> Response:
     ERRORS.labels(row.code).inc()
     if row is INTERNAL:
         _logger.error("A request failed", exc_info=(type(error), error, error.__traceback__))
-    response = _respond(connection, HTTPStatus(row.status), to_json(envelope(error)))
+    response = _respond(connection, HTTPStatus(row.status), to_json(envelope(error, row)))
     if isinstance(error, StoreUnavailableError):
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif isinstance(error, TokenRequiredError):

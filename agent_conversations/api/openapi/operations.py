@@ -14,11 +14,11 @@ from drf_spectacular.utils import (
 from rest_framework import exceptions
 
 from agent_conversations.access import Scope
-from agent_conversations.api.exceptions import RequestTooLargeError
+from agent_conversations.api.exceptions import RESPONSES, RequestTooLargeError
 from agent_conversations.api.openapi.components import Json, query_parameters
 from agent_conversations.api.openapi.examples import example_error
 from agent_conversations.api.openapi.forms import Form
-from agent_conversations.envelope import ERROR_RESPONSES, Error, envelope
+from agent_conversations.envelope import Error, envelope
 from agent_conversations.errors import (
     FeatureDisabledError,
     OriginNotAllowedError,
@@ -133,8 +133,8 @@ def error_responses(
     """Return one response for each status, with an example of each code that it can have."""
     by_status: dict[int, dict[str, Json]] = {}
     for error in errors:
-        row = ERROR_RESPONSES[error]
-        body = envelope(example_error(error, invalid, scope)).to_wire()
+        row = RESPONSES[error]
+        body = envelope(example_error(error, invalid, scope), row).to_wire()
         by_status.setdefault(row.status, {})[row.code] = body
     return {
         status: OpenApiResponse(

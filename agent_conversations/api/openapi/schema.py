@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter
 from pydantic import TypeAdapter
 from rest_framework.request import Request
 
+from agent_conversations.api.exceptions import RESPONSES
 from agent_conversations.api.headers import RETRY_AFTER
 from agent_conversations.api.openapi.components import Json
 from sessions_store.wire.fields import ConversationId, Identifier
@@ -62,6 +63,8 @@ def complete_schema(result: Json, request: Request | None, **_: Any) -> Json:
                 operation["security"].append({})  # a server without API_TOKENS asks for none
             for parameter in operation.get("parameters", ()):
                 parameter["name"] = names.get(parameter["name"], parameter["name"])
+    error = result["components"]["schemas"]["Error"]
+    error["properties"]["code"]["enum"] = sorted({row.code for row in RESPONSES.values()})
     return result
 
 

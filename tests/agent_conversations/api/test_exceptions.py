@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from agent_conversations.envelope import ERROR_RESPONSES
+from agent_conversations.api.exceptions import RESPONSES
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import StoreError
 from tests.agent_conversations.api.conftest import CODES, Api, assert_error, message
@@ -37,17 +37,17 @@ def test_error_table_has_every_error_of_the_store() -> None:
     family = set(all_subclasses(StoreError))
 
     assert family, "the family is loaded"
-    assert family <= set(ERROR_RESPONSES)
+    assert family <= set(RESPONSES)
 
 
 def test_every_code_has_the_status_of_the_contract() -> None:
-    statuses = {row.code: row.status for row in ERROR_RESPONSES.values()}
+    statuses = {row.code: row.status for row in RESPONSES.values()}
 
     assert statuses.items() >= CODES.items()
 
 
 def test_code_has_only_one_status() -> None:
-    pairs = {(row.code, row.status) for row in ERROR_RESPONSES.values()}
+    pairs = {(row.code, row.status) for row in RESPONSES.values()}
 
     assert len(pairs) == len({code for code, _ in pairs})
 

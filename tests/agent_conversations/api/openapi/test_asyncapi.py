@@ -9,7 +9,7 @@ import yaml
 from websockets.frames import CloseCode
 
 from agent_conversations.api.openapi.asyncapi import document, to_yaml
-from agent_conversations.envelope import envelope
+from agent_conversations.envelope import error_response
 from agent_conversations.errors import ConversationNotFoundError
 from agent_conversations.frames import FRAMES, RECEIVED, type_of
 from agent_conversations.live.viewer import NORMAL_CLOSURE, TRY_AGAIN_LATER
@@ -59,10 +59,10 @@ def test_example_is_of_its_frame(frame: type[WireModel]) -> None:
 
 def test_example_of_an_error_is_what_is_sent() -> None:
     (example,) = DOCUMENT["components"]["messages"]["ErrorFrame"]["examples"]
-    error = envelope(ConversationNotFoundError())
+    error = ConversationNotFoundError()
 
-    assert example["payload"]["error"] == error.error
-    assert example["payload"]["code"] == error.code
+    assert example["payload"]["error"] == str(error)
+    assert example["payload"]["code"] == error_response(error).code
 
 
 def test_query_may_name_the_conversation_by_id() -> None:

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from agent_conversations.envelope import ERROR_RESPONSES
+from agent_conversations.api.exceptions import RESPONSES
 from config.environment import PROJECT_DIR
 from config.wsgi import application
 from tests.agent_conversations.api.routes import PREFIX
@@ -231,7 +231,7 @@ def test_no_description_repeats_its_summary() -> None:
 def test_schema_lists_every_code() -> None:
     codes = SCHEMA["components"]["schemas"]["Error"]["properties"]["code"]["enum"]
 
-    assert set(codes) == {row.code for row in ERROR_RESPONSES.values()}
+    assert set(codes) == {row.code for row in RESPONSES.values()}
 
 
 def test_session_status_has_neither_url_nor_payload() -> None:
@@ -263,7 +263,7 @@ def test_examples_are_complete_and_match_their_schema(operation_id: str) -> None
 
 @pytest.mark.parametrize("operation_id", CONTRACT)
 def test_examples_of_a_failure_have_its_status(operation_id: str) -> None:
-    statuses = {row.code: str(row.status) for row in ERROR_RESPONSES.values()}
+    statuses = {row.code: str(row.status) for row in RESPONSES.values()}
 
     for status, content in find_contents(OPERATIONS[operation_id]):
         if status.isdigit() and status >= "400":
