@@ -155,6 +155,30 @@ def put(
 ) -> PutMessage:
     """Replace a message in its place, or append it: see ``ConversationRepository.put_message``."""
     allowed = "" if if_tag is None else join_allowed(if_tag)
+    given, status, reply = _put(storage, conversation_id, message_id, message, allowed)
+    if status == b"transcribed":
+        late = transcripts.append_late(storage, conversation_id, {message_id: given})
+        message_json = late.repeated.get(message_id, given)
+        is_new = message_id not in late.repeated
+        return PutMessage(conversation_id, message_json, appended=is_new, replayed=not is_new)
+    *scores, message_json = reply
+    storage.index.update(conversation_id, Scores.decode(*scores))
+    return PutMessage(
+        conversation_id,
+        storage.codec.unseal(conversation_id, message_json),
+        appended=status == b"appended",
+        replayed=status == b"repeated",
+    )
+
+
+def _put(
+    storage: ConversationStorage,
+    conversation_id: str,
+    message_id: str,
+    message: AgentMessage,
+    allowed: str,
+) -> tuple[bytes, bytes, Sequence[Any]]:
+    """Return the JSON of the message, and the script's reply."""
     complete = _complete(message, message_id, now_ms())
     given = json_codec.encode(complete)
     write = partial(
@@ -186,23 +210,7 @@ def put(
             allowed=allowed and "*",
             known_tag=StoredMessage(conversation_id, stored).tag,
         )
-    if status == b"transcribed":
-        late = transcripts.append_late(storage, conversation_id, {message_id: given})
-        repeated = late.repeated.get(message_id)
-        return PutMessage(
-            conversation_id,
-            repeated or given,
-            appended=repeated is None,
-            replayed=repeated is not None,
-        )
-    *scores, message_json = reply
-    storage.index.update(conversation_id, Scores.decode(*scores))
-    return PutMessage(
-        conversation_id,
-        storage.codec.unseal(conversation_id, message_json),
-        appended=status == b"appended",
-        replayed=status == b"repeated",
-    )
+    return given, status, reply
 
 
 def _complete(message: AgentMessage, message_id: str, now: int) -> dict[str, Any]:
