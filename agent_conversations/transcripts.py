@@ -111,7 +111,8 @@ def call_of(message_id: str) -> str | None:
     return matched and matched[1]
 
 
-_TURN_ID = re.compile(r"([^:]+):(?:.+):(?:user|agent|tool)").fullmatch
+# As lua/includes/is_transcribed.lua has it.
+_TURN_ID = re.compile(r"([^:]+):.+:(?:user|agent|tool)", re.DOTALL).fullmatch
 
 
 def _messages(

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from agent_conversations import merging
 from agent_conversations.errors import ConversationFullError, MessageConflictError
 from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
-from agent_conversations.transcripts import transcript_of, turn_id
+from agent_conversations.transcripts import call_of, transcript_of, turn_id
 from agent_conversations.types import AgentMessage, ConversationChanges, NewConversation
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
@@ -530,3 +532,24 @@ def test_any_call_is_there_once(
     assert said(after) == expected(played)
     assert [one.message_id for one in after[: len(before)]] == [one.message_id for one in before]
     ConversationMaintenance(conversations).verify("c")
+
+
+def test_script_and_python_know_the_same_turns(real_redis: Redis) -> None:
+    parts = (CALL, ":", "user", "tool", "\n")
+    ids = ["".join(found) for count in range(1, 6) for found in product(parts, repeat=count)]
+    real_redis.hset("record", "transcripts", f"{CALL}=1")
+    include = files("agent_conversations.store").joinpath("lua/includes/is_transcribed.lua")
+    script = f"""
+        local record_key = KEYS[1]
+        {include.read_text("utf-8")}
+        local known = {{}}
+        for _, id in ipairs(ARGV) do
+          if is_transcribed({{ id }}) then known[#known + 1] = id end
+        end
+        return known
+    """
+
+    known: Any = real_redis.eval(script, 1, "record", *ids)
+
+    assert f"{CALL}:user:tool".encode() in known
+    assert [one.decode() for one in known] == [one for one in ids if call_of(one) == CALL]
