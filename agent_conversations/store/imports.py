@@ -4,8 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent_conversations.store.foreign_records import Change, mend
-from agent_conversations.store.maintenance import Advance, ConversationMaintenance
-from sessions_store.errors import CorruptRecordError, InvalidRequestError, WrongTypeError
+from agent_conversations.store.maintenance import (
+    UNREADABLE,
+    Advance,
+    ConversationMaintenance,
+    reason_of,
+)
+from sessions_store.errors import InvalidRequestError, WrongTypeError
 from sessions_store.redis.client import StoreClient
 from sessions_store.wire import json_codec
 from sessions_store.wire.fields import check_conversation_id
@@ -91,10 +96,8 @@ def _import(
     try:
         mended, changes = mend(conversation_id, raw)
         is_new = maintenance.import_legacy(conversation_id, mended, dry_run=dry_run)
-    except CorruptRecordError as error:
-        result.unreadable[conversation_id] = error.reason
-    except InvalidRequestError:
-        result.unreadable[conversation_id] = "has an invalid id"
+    except UNREADABLE as error:
+        result.unreadable[conversation_id] = reason_of(error)
     else:
         result.imported += is_new
         result.present += not is_new

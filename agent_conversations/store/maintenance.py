@@ -20,6 +20,9 @@ from sessions_store.wire.fields import check_conversation_id
 Advance = Callable[[int], None]
 """Called with the number of records done since the last call."""
 
+UNREADABLE = (CorruptRecordError, InvalidRequestError)
+"""What is raised of a record that cannot be read: for its content, or for its id."""
+
 _NO_MESSAGES = 2**53 - 1
 
 
@@ -108,10 +111,8 @@ class ConversationMaintenance:
             seen.add(conversation_id)
             try:
                 part = self._reader.find_part(conversation_id, first=first)
-            except CorruptRecordError as error:
-                unreadable[conversation_id] = error.reason
-            except InvalidRequestError:
-                unreadable[conversation_id] = "has an invalid id"
+            except UNREADABLE as error:
+                unreadable[conversation_id] = reason_of(error)
             else:
                 if part is not None:  # deleted or expired since the scan saw it
                     yield part.conversation
@@ -141,7 +142,7 @@ class ConversationMaintenance:
                 result.listed += 1
             except ConversationNotFoundError:
                 pass  # deleted or expired since the scan saw it
-            except (CorruptRecordError, InvalidRequestError):
+            except UNREADABLE:
                 result.unreadable.append(conversation_id)
         result.orphans = sum(self._index.remove_all_orphans())
         if not keep_other_shards:
@@ -186,10 +187,8 @@ class ConversationMaintenance:
                 found = self.reencrypt(conversation_id)
             except ConversationNotFoundError:
                 pass  # deleted or expired since the scan saw it
-            except CorruptRecordError as error:
-                result.left[conversation_id] = error.reason
-            except InvalidRequestError:
-                result.left[conversation_id] = "has an invalid id"
+            except UNREADABLE as error:
+                result.left[conversation_id] = reason_of(error)
             else:
                 result.rewritten += found.count
                 result.conversations += found.count > 0
@@ -288,6 +287,11 @@ class ConversationMaintenance:
         return True
 
 
+def reason_of(error: CorruptRecordError | InvalidRequestError) -> str:
+    """Return why a record cannot be read."""
+    return error.reason if isinstance(error, CorruptRecordError) else "has an invalid id"
+
+
 def _positions(conversation: StoredConversation) -> dict[bytes, bytes]:
     """Return message id to position; of messages that share an id, that of the first."""
     positions: dict[bytes, bytes] = {}
@@ -316,8 +320,6 @@ def find_corrupt(
             for record_id in batch:
                 try:
                     repository.verify(record_id)
-                except CorruptRecordError as error:
-                    yield Unreadable(kind, record_id, error.reason)
-                except InvalidRequestError:
-                    yield Unreadable(kind, record_id, "has an invalid id")
+                except UNREADABLE as error:
+                    yield Unreadable(kind, record_id, reason_of(error))
             advance(len(batch))
