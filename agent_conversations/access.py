@@ -14,7 +14,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from pydantic import TypeAdapter, ValidationError
 
 from sessions_store.redis import deadline
-from sessions_store.wire.fields import Identifier
+from sessions_store.wire.fields import MAX_IDENTIFIER_CHARACTERS, Identifier
 
 Scope = Literal["read", "write", "push", "erase", "metrics"]
 """What an operation needs; each is declared with its operation."""
@@ -79,7 +79,7 @@ def parse_entry(entry: str, default_name: str) -> tuple[str, Client]:
     if user_id is not None and not _is_identifier(user_id):
         raise EntryError(
             "E016",
-            "have a userId of 1 to 256 characters",
+            f"have a userId of 1 to {MAX_IDENTIFIER_CHARACTERS} characters",
             "Write name:token:read+write:userId, or nothing after the scopes.",
         )
     if user_id is not None and "metrics" in scopes:

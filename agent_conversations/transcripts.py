@@ -12,7 +12,7 @@ from typing import Any
 from agent_conversations.types import MAX_OUTCOME_BYTES, AgentMessage
 from sessions_store.wire import json_codec
 from sessions_store.wire.clock import LAST_MS, iso_from_ms
-from sessions_store.wire.fields import MAX_OBJECT_DEPTH
+from sessions_store.wire.fields import MAX_IDENTIFIER_CHARACTERS, MAX_OBJECT_DEPTH
 from sessions_store.wire.model import STORED
 
 MAX_OUTCOME_DEPTH = MAX_OBJECT_DEPTH - 1
@@ -34,8 +34,6 @@ _OF_ANALYSIS = (
     "evaluation_criteria_results",
 )
 _OF_FAILURE = ("failure_reason",)
-
-MAX_ID_CHARACTERS = 256
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def turn_id(call_id: str, event: object, speaker: str) -> str:
         speaker: ``user``, ``agent`` or ``tool``.
     """
     found = f"{call_id}:{event}:{speaker}"
-    if len(found) <= MAX_ID_CHARACTERS:
+    if len(found) <= MAX_IDENTIFIER_CHARACTERS:
         return found
     return f"{call_id}:{hashlib.sha256(str(event).encode()).hexdigest()}:{speaker}"
 
@@ -242,7 +240,7 @@ def _text(value: object) -> str | None:
 
 
 def _identifier(value: object) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARACTERS else None
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_IDENTIFIER_CHARACTERS else None
 
 
 def _number(value: object) -> int | float | None:

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 
 from agent_conversations.types import IdempotencyKey
 from sessions_store.errors import InvalidRequestError
+from sessions_store.wire.fields import MAX_IDENTIFIER_CHARACTERS
 
 
 def _describe(
@@ -34,7 +35,7 @@ IDEMPOTENCY = (
     _describe(
         "Idempotency-Key",
         "The same request with the same key counts once.",
-        schema={"type": "string", "minLength": 1, "maxLength": 256},
+        schema={"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_CHARACTERS},
     ),
     REPLAYED,
 )

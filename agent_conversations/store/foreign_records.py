@@ -8,7 +8,7 @@ from agent_conversations.store.legacy import EARLIEST
 from agent_conversations.types import Role, Source, Status
 from sessions_store.errors import CorruptRecordError
 from sessions_store.wire import json_codec
-from sessions_store.wire.fields import stored_timestamp
+from sessions_store.wire.fields import MAX_IDENTIFIER_CHARACTERS, stored_timestamp
 
 Fix = Callable[[Any], tuple[Any, str]]
 """Returns what a field's value becomes (``None``: it is left out) and why; no reason: unchanged."""
@@ -91,11 +91,11 @@ def _object(value: Any) -> tuple[Any, str]:
 
 def _id(when_invalid: str) -> Fix:
     def fix(value: Any) -> tuple[Any, str]:
-        if isinstance(value, str) and 1 <= len(value) <= 256:
+        if isinstance(value, str) and 1 <= len(value) <= MAX_IDENTIFIER_CHARACTERS:
             return value, ""
         if _is_number(value) and isinstance(value, int):
             return str(value), "became text: a number"
-        return None, f"{when_invalid}: not a text of 1 to 256 characters"
+        return None, f"{when_invalid}: not a text of 1 to {MAX_IDENTIFIER_CHARACTERS} characters"
 
     return fix
 

@@ -18,7 +18,8 @@ from sessions_store.wire import json_codec
 from sessions_store.wire.clock import iso_from_ms, ms_from_iso
 from sessions_store.wire.model import STORED
 
-MAX_ID_CHARACTERS = 128
+MAX_CONVERSATION_ID_CHARACTERS = 128
+MAX_IDENTIFIER_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 64 * 1024
 MAX_OBJECT_BYTES = 16 * 1024
 MAX_OBJECT_DEPTH = 32
@@ -26,10 +27,10 @@ MAX_OBJECT_DEPTH = 32
 RESERVED_IDS = frozenset({"list", "new", "ws"})
 """Words of the routes' paths."""
 CONVERSATION_ID_RULE = (
-    f"conversationId must be 1 to {MAX_ID_CHARACTERS} of A-Z a-z 0-9 . _ -, start with a letter "
-    f"or digit, and not be one of: {', '.join(sorted(RESERVED_IDS))}"
+    f"conversationId must be 1 to {MAX_CONVERSATION_ID_CHARACTERS} of A-Z a-z 0-9 . _ -, start "
+    f"with a letter or digit, and not be one of: {', '.join(sorted(RESERVED_IDS))}"
 )
-_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_ID_CHARACTERS - 1}}}$"
+_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_CONVERSATION_ID_CHARACTERS - 1}}}$"
 _matches_id = re.compile(_ID_PATTERN.replace("$", r"\Z")).match
 
 
@@ -94,7 +95,7 @@ Timestamp = Annotated[StoredTimestamp, AfterValidator(_as_timestamp)]
 # Python strings can hold half of a surrogate pair; UTF-8, and so Redis and JSON, cannot. pydantic
 # checks for that where a string has a constraint, even an empty one.
 Text = Annotated[str, StringConstraints(min_length=0), WithJsonSchema({"type": "string"})]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IDENTIFIER_CHARACTERS)]
 UrlText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS)]
 BoundedObject = Annotated[dict[str, Any], AfterValidator(as_bounded_object)]
 """A client's own object, within ``MAX_OBJECT_BYTES`` as JSON and ``MAX_OBJECT_DEPTH`` levels; its
