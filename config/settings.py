@@ -143,7 +143,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_RENDERER_CLASSES": [
         "agent_conversations.api.renderers.JsonRenderer",
-        "agent_conversations.api.renderers.BrowsableRenderer",
+        "agent_conversations.api.browsable.BrowsableRenderer",
     ],
     "DEFAULT_PARSER_CLASSES": ["agent_conversations.api.parsers.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "agent_conversations.api.negotiation.JsonUnlessBrowser",

@@ -4,6 +4,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.decorators import action
 from rest_framework.request import Request
 
+from agent_conversations.api.browsable import SHOWN_MESSAGES
 from agent_conversations.api.headers import (
     ETAG,
     IDEMPOTENCY,
@@ -14,7 +15,6 @@ from agent_conversations.api.headers import (
 )
 from agent_conversations.api.openapi.examples import CONVERSATION, EXAMPLE_ID
 from agent_conversations.api.openapi.operations import operation
-from agent_conversations.api.renderers import SHOWN_MESSAGES
 from agent_conversations.api.responses import for_programs, respond, respond_written
 from agent_conversations.api.views.base import ApiViewSet
 from agent_conversations.errors import (

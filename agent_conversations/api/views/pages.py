@@ -13,8 +13,9 @@ from rest_framework.views import APIView
 
 from agent_conversations import API_PREFIX
 from agent_conversations.access import Scope, ticket_of
+from agent_conversations.api.browsable import BrowsableRenderer
 from agent_conversations.api.negotiation import FirstRenderer
-from agent_conversations.api.renderers import BrowsableRenderer, JsonRenderer
+from agent_conversations.api.renderers import JsonRenderer
 from agent_conversations.types import ViewerQuery
 
 
