@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import redis
 
@@ -32,6 +32,10 @@ class ServerProblem:
     code: str
     message: str
     refuses_writes: bool = False
+
+    def told(self, **facts: object) -> Self:
+        """Return the same with the facts in its message."""
+        return replace(self, message=self.message.format(**facts))
 
 
 _CLUSTER = ServerProblem(
@@ -84,12 +88,45 @@ REFUSALS: Mapping[str, ServerProblem] = {
 }
 """By the first word of the error with which the server refuses a write."""
 
-_AWAY = (
-    "The server does not reply ({cause}). Its share of the conversations is away until it, or a "
-    "replica in its place, is back."
+_INFO_REFUSED = ServerProblem(
+    UNKNOWN,
+    "Whether the server may lose conversations is unknown: the user of REDIS_URL may not run INFO. "
+    "Allow it (ACL SETUSER: +info), or see to it that appendonly is yes and maxmemory-policy "
+    "noeviction.",
 )
-_DISK_FULL = (
-    "The server's disk is full and it takes no writes. Free some space; it then takes them again."
+_TOO_FEW_REPLICAS = ServerProblem(
+    "too_few_replicas",
+    "The server has {replicas} replicas, and writes wait for {wanted} (WRITE_ACKS). Bring them "
+    "back, or set WRITE_ACKS lower.",
+    refuses_writes=True,
+)
+_MAY_EVICT = ServerProblem(
+    "may_evict",
+    "The server may evict conversations when its memory is full (maxmemory-policy {policy}). Set "
+    "maxmemory-policy noeviction.",
+)
+_SNAPSHOTS_ONLY = ServerProblem(
+    "snapshots_only",
+    "The server keeps snapshots only: what was said since the last one is lost with it. Set "
+    "appendonly yes.",
+)
+_NO_PERSISTENCE = ServerProblem(
+    "no_persistence",
+    "The server keeps nothing on disk: conversations are gone when it restarts. Set appendonly "
+    "yes.",
+)
+_TOO_OLD = ServerProblem(
+    "too_old", "The server is Redis {version}; {oldest} or newer is needed. Upgrade it."
+)
+_AWAY = ServerProblem(
+    "node_unavailable",
+    "The server does not reply ({cause}). Its share of the conversations is away until it, or a "
+    "replica in its place, is back.",
+    refuses_writes=True,
+)
+_DISK_FULL = ServerProblem(
+    "cannot_save",
+    "The server's disk is full and it takes no writes. Free some space; it then takes them again.",
 )
 _probe = Script("sessions_store", "probe_writes")
 
@@ -112,7 +149,7 @@ def check_server(
         StoreUnavailableError: Redis is unavailable, or all nodes of a cluster are.
     """
     if not store.is_cluster:
-        return _check_node(store, store.nodes()[0], probe_keys, conversations_expire)
+        return [*_check_node(store, store.nodes()[0], probe_keys, conversations_expire)]
     try:
         probes = _probes(store, probe_keys[0])
     except StoreUnavailableError as error:
@@ -123,11 +160,10 @@ def check_server(
     errors: list[StoreUnavailableError] = []
     for node, key in probes.items():
         try:
-            found.append((node, _check_node(store, node, key and [key], conversations_expire)))
+            found.append((node, [*_check_node(store, node, key and [key], conversations_expire)]))
         except StoreUnavailableError as error:
             errors.append(error)
-            away = ServerProblem("node_unavailable", _AWAY.format(cause=error.cause), True)
-            found.append((node, [away]))
+            found.append((node, [_AWAY.told(cause=error.cause)]))
     if len(errors) == len(found):
         raise errors[0]
     is_refused = all(any(one.refuses_writes for one in problems) for _, problems in found)
@@ -207,57 +243,26 @@ def _describe(store: StoreClient, node: Node) -> ServerState:
 
 def _check_node(
     store: StoreClient, node: Node, probe_keys: Sequence[str] | None, conversations_expire: bool
-) -> list[ServerProblem]:
-    problems: list[ServerProblem] = []
-
-    def add(code: str, message: str) -> None:
-        problems.append(ServerProblem(code, message))
-
-    refusal = _refusal_of_write(store, node, probe_keys) if probe_keys else None
-    if refusal:
-        problems.append(refusal)
+) -> Iterator[ServerProblem]:
+    if probe_keys and (refusal := _refusal_of_write(store, node, probe_keys)):
+        yield refusal
     info = _ask(store, node, lambda client: client.info())
     if info is None:
-        add(
-            UNKNOWN,
-            "Whether the server may lose conversations is unknown: the user of REDIS_URL may not "
-            "run INFO. Allow it (ACL SETUSER: +info), or see to it that appendonly is yes and "
-            "maxmemory-policy noeviction.",
-        )
-        return problems
+        yield _INFO_REFUSED
+        return
     replicas = info.get("connected_slaves", 0)
     if replicas < store.write_acks:
-        sentence = (
-            f"The server has {replicas} replicas, and writes wait for {store.write_acks} "
-            "(WRITE_ACKS). Bring them back, or set WRITE_ACKS lower."
-        )
-        problems.append(ServerProblem("too_few_replicas", sentence, refuses_writes=True))
+        yield _TOO_FEW_REPLICAS.told(replicas=replicas, wanted=store.write_acks)
     policy = str(info.get("maxmemory_policy", ""))
     if policy.startswith("allkeys-") or (conversations_expire and policy.startswith("volatile-")):
-        add(
-            "may_evict",
-            f"The server may evict conversations when its memory is full (maxmemory-policy "
-            f"{policy}). Set maxmemory-policy noeviction.",
-        )
+        yield _MAY_EVICT.told(policy=policy)
     if info.get("aof_enabled") == 0:
-        if info.get("rdb_saves") or _may_take_snapshots(store, node):
-            add(
-                "snapshots_only",
-                "The server keeps snapshots only: what was said since the last one is lost with "
-                "it. Set appendonly yes.",
-            )
-        else:
-            add(
-                "no_persistence",
-                "The server keeps nothing on disk: conversations are gone when it restarts. "
-                "Set appendonly yes.",
-            )
+        has_snapshots = info.get("rdb_saves") or _may_take_snapshots(store, node)
+        yield _SNAPSHOTS_ONLY if has_snapshots else _NO_PERSISTENCE
     # Valkey reports the Redis version that it is compatible with, beside its own.
     version = str(info.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
-        oldest = ".".join(map(str, MIN_VERSION))
-        add("too_old", f"The server is Redis {version}; {oldest} or newer is needed. Upgrade it.")
-    return problems
+        yield _TOO_OLD.told(version=version, oldest=".".join(map(str, MIN_VERSION)))
 
 
 def _refusal_of_write(
@@ -280,12 +285,11 @@ def _refusal_of_write(
         if error.cause not in REFUSALS:
             raise
         problem = REFUSALS[error.cause]
-        sentence = _DISK_FULL if "No space left on device" in text else problem.message
-        if problem is _CLUSTER and store.is_cluster:
-            problem, sentence = _SLOTS_AWAY, _SLOTS_AWAY.message
+        if "No space left on device" in text:
+            problem = _DISK_FULL
         elif problem is _CLUSTER:
-            sentence = sentence.format(address=node.address)
-        return ServerProblem(problem.code, f"{error.cause}: {sentence}", refuses_writes=True)
+            problem = _SLOTS_AWAY if store.is_cluster else _CLUSTER.told(address=node.address)
+        return replace(problem, message=f"{error.cause}: {problem.message}", refuses_writes=True)
     return None
 
 
