@@ -120,7 +120,7 @@ def tag_and_owner(key: str) -> tuple[str, str] | None:
 
 READINESS_KEYS = ["elevenlabs:readiness", f"{_INDEX_TAG}:readiness"]
 """Strings, the first of them empty and written to see whether the server takes writes. They are in
-the slots of no record and of the index."""
+two slots, by which a single server is told from a node of a Cluster."""
 
 
 def idempotency_key(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""The repository of conversations: each operation on one is a script, and so one atomic step.
+"""The repository of conversations: each change of one is a script, and so one atomic step.
 
 It needs only a Redis client::
 
@@ -208,8 +208,9 @@ class ConversationRepository:
         """Append 1 to 100 messages in their order, each once, all of them or none.
 
         An id is found as by ``append_message``; that of an ``idempotency_key`` is followed by ``-``
-        and the message's number, from 0. One round trip, and one more if some of the messages are
-        stored already, in another form (another timestamp, another order of keys), and others not.
+        and the message's number, from 0. One round trip, and more if some of the messages are
+        stored already, in another form (another timestamp, another order of keys), and others not,
+        or if some are of a call whose transcript is there.
 
         Raises:
             MessageConflictError: another message, with other content, has the id of one of them.

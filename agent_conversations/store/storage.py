@@ -15,8 +15,8 @@ from sessions_store.redis.client import StoreClient
 class ConversationStorage:
     """Made by ``ConversationRepository``, whose arguments say more; its parts are given all of it.
 
-    Of one user (``user_id``), ``scripts`` and ``reader`` reach that user's conversations alone;
-    ``store`` and ``index`` are of all.
+    Of one user (``user_id``), ``scripts`` and ``reader``, but for its ``find``, reach that user's
+    conversations alone; ``store`` and ``index`` are of all.
     """
 
     store: StoreClient

@@ -140,8 +140,8 @@ def check_server(
     count as a refusal.
 
     Args:
-        probe_keys: two keys, to whose first a harmless write is made; in the slots, on a Redis
-            Cluster, of a record and of the index.
+        probe_keys: two keys, to whose first a harmless write is made; in two slots of a Redis
+            Cluster, none of whose nodes takes both in one script.
         conversations_expire: whether conversations have a retention, and so an expiry: a
             ``volatile-*`` eviction policy removes only keys that have one.
 
