@@ -15,7 +15,7 @@ from agent_conversations.types import SortBy, SortOrder
 from sessions_store.errors import InvalidRequestError
 from sessions_store.wire import json_codec
 
-_SHAPE = re.compile(r"(\d{1,12})\.([0-9a-f]{12})", re.ASCII)
+_MESSAGE_SHAPE = re.compile(r"(\d{1,12})\.([0-9a-f]{12})", re.ASCII)
 _LIST_SHAPE = re.compile(r"(\d{1,15})\.([\w.-]{1,128})\.([0-9a-f]{12})", re.ASCII)
 
 
@@ -65,23 +65,27 @@ def _list_digest(last: Entry, selection: Selection) -> str:
     return _hash(json_codec.encode([*last, *selection]))
 
 
-def encode_cursor(position: int, conversation_id: str, order: SortOrder) -> str:
+def encode_message_cursor(position: int, conversation_id: str, order: SortOrder) -> str:
     """Return the cursor of the page that follows the message at ``position``."""
-    return f"{position}.{_digest(position, conversation_id, order)}"
+    return f"{position}.{_message_digest(position, conversation_id, order)}"
 
 
-def decode_cursor(cursor: str, conversation_id: str, order: SortOrder) -> int:
+def decode_message_cursor(cursor: str, conversation_id: str, order: SortOrder) -> int:
     """Return the position in ``cursor``.
 
     Raises:
         InvalidRequestError: not a cursor that was made for this conversation and order.
     """
-    match = _SHAPE.fullmatch(cursor)
-    if match and match[2] == _digest(int(match[1]), conversation_id, order):
+    match = _MESSAGE_SHAPE.fullmatch(cursor)
+    if match and match[2] == _message_digest(int(match[1]), conversation_id, order):
         return int(match[1])
     raise InvalidRequestError.of_field(
         "after", "after must be the next of a page of this conversation in the same order"
     )
+
+
+def _message_digest(position: int, conversation_id: str, order: SortOrder) -> str:
+    return _hash(f"{conversation_id}\n{order}\n{position}".encode())
 
 
 def page_range(position: int | None, limit: int, order: SortOrder) -> tuple[int, int]:
@@ -108,10 +112,6 @@ def last_position(position: int | None, found: int, total: int, order: SortOrder
         last = (total if position is None else position) - found
         has_more = last > 0
     return last if found and has_more else None
-
-
-def _digest(position: int, conversation_id: str, order: SortOrder) -> str:
-    return _hash(f"{conversation_id}\n{order}\n{position}".encode())
 
 
 def _hash(source: bytes) -> str:

@@ -288,7 +288,9 @@ class ConversationRepository:
         Raises:
             InvalidRequestError: ``after`` is not the ``next`` of a page in this order.
         """
-        position = None if after is None else cursors.decode_cursor(after, conversation_id, order)
+        position = (
+            None if after is None else cursors.decode_message_cursor(after, conversation_id, order)
+        )
         first, last = cursors.page_range(position, limit, order)
         _, *reply, stored = self.storage.scripts.run(
             "page_messages",
@@ -306,7 +308,7 @@ class ConversationRepository:
             messages = messages[::-1]
         count = scores.message_count
         end = cursors.last_position(position, len(messages), count, order)
-        cursor = None if end is None else cursors.encode_cursor(end, conversation_id, order)
+        cursor = None if end is None else cursors.encode_message_cursor(end, conversation_id, order)
         return MessagePage(conversation_id, messages, count, cursor)
 
     # --- Without an access ------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_conversations.store.cursors import encode_cursor
+from agent_conversations.store.cursors import encode_message_cursor
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import SortOrder
 from sessions_store.errors import InvalidRequestError
@@ -39,7 +39,7 @@ def test_cursor_at_the_end_leads_to_an_empty_page(
         conversations.append_message("mine", said(str(number)))
 
     page = conversations.list_messages(
-        "mine", after=encode_cursor(position, "mine", order), order=order
+        "mine", after=encode_message_cursor(position, "mine", order), order=order
     )
 
     assert (list(page.messages), page.next, page.total) == ([], None, 3)
