@@ -80,11 +80,6 @@ def index_keys(agent_id: str | None, user_id: str | None, tag: str = _INDEX_TAG)
     return [f"{tag}:{owner}:{field}" for field in SORT_FIELDS]
 
 
-def index_key(sort_by: str, agent_id: str | None = None, user_id: str | None = None) -> str:
-    """Return the one of them that has the order of ``sort_by``."""
-    return index_keys(agent_id, user_id)[SORT_FIELDS.index(sort_by)]
-
-
 def lists_of(
     agent_id: str | None, user_id: str | None, tag: str = _INDEX_TAG
 ) -> list[Sequence[str]]:

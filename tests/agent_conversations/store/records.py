@@ -87,5 +87,9 @@ def listed_ids(conversations: ConversationRepository, **query: Any) -> list[str]
     return [one.conversation_id for one in conversations.list(**query).conversations]
 
 
+def index_key(sort_by: SortBy) -> str:
+    return keys.INDEX_KEYS[keys.SORT_FIELDS.index(sort_by)]
+
+
 def index_members(redis: Redis) -> list[list[Any]]:
     return [redis.zrange(key, 0, -1) for key in keys.INDEX_KEYS]

@@ -16,6 +16,7 @@ from sessions_store.embedded.server import EmbeddedServer
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.connections import connection_options
 from tests.agent_conversations.store.records import (
+    index_key,
     index_members,
     listed_ids,
     new,
@@ -83,7 +84,7 @@ def test_lost_index_of_a_cluster_can_be_rebuilt(
     for conversation_id in ("a", "b"):
         conversations.create(new(conversation_id))
     cluster.delete(*keys.INDEX_KEYS)
-    cluster.zadd(keys.index_key("createdAt"), {"orphan": 1})
+    cluster.zadd(index_key("createdAt"), {"orphan": 1})
 
     result = ConversationMaintenance(conversations).reindex(lambda _: None)
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from agent_conversations.store import foreign_records, keys
+from agent_conversations.store import foreign_records
 from agent_conversations.store.imports import import_from_node
 from agent_conversations.store.maintenance import ConversationMaintenance
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import AgentMessage
 from sessions_store.redis.client import StoreClient
-from tests.agent_conversations.store.records import said
+from tests.agent_conversations.store.records import index_key, said
 from tests.agent_conversations.store.test_maintenance import ignore, legacy_json
 
 
@@ -50,7 +50,7 @@ def test_import_lists_conversations_by_message_count(
 ) -> None:
     import_from_node(node, maintenance, ignore)
 
-    counts: Any = raw_redis.zrange(keys.index_key("messageCount"), 0, -1, withscores=True)
+    counts: Any = raw_redis.zrange(index_key("messageCount"), 0, -1, withscores=True)
     found = {conversation_id.decode(): count for conversation_id, count in counts}
     assert found == {one: conversations.get(one).message_count for one in found}
     assert set(found.values()) >= {2.0}

@@ -13,6 +13,7 @@ from agent_conversations.types import ConversationChanges
 from sessions_store.redis.client import StoreClient
 from tests.agent_conversations.store.records import (
     SORT_FIELDS,
+    index_key,
     index_members,
     listed_ids,
     new,
@@ -107,7 +108,7 @@ def test_every_use_restores_the_scores_of_a_lost_index(
     conversations.create(new("c-1"))
     conversations.append_message("c-1", said("one"))
     conversations.append_message("c-1", said("two", messageId="m-2"))
-    created = raw_redis.zscore(keys.index_key("createdAt"), "c-1")
+    created = raw_redis.zscore(index_key("createdAt"), "c-1")
     raw_redis.delete(*keys.INDEX_KEYS)
 
     use(conversations)
@@ -129,6 +130,6 @@ def test_record_and_index_agree_after_concurrent_uses(
     run_together(*[use] * 4)
 
     record = real_redis.hgetall(keys.conversation_key("mine"))
-    accessed = real_redis.zscore(keys.index_key("lastAccessedAt"), "mine")
+    accessed = real_redis.zscore(index_key("lastAccessedAt"), "mine")
     assert accessed == int(record[b"lastAccessedAt"])
-    assert real_redis.zscore(keys.index_key("messageCount"), "mine") == 80
+    assert real_redis.zscore(index_key("messageCount"), "mine") == 80

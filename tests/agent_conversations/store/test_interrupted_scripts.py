@@ -5,10 +5,9 @@ import contextlib
 import pytest
 from redis import Redis
 
-from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import StoreUnavailableError
-from tests.agent_conversations.store.records import new, said
+from tests.agent_conversations.store.records import index_key, new, said
 
 WRITES = ["hset", "hincrby", "hdel", "rpush", "zadd", "persist", "unlink"]
 READS = ["hmget", "hget", "llen", "hgetall", "lrange"]
@@ -30,7 +29,7 @@ def test_append_repeated_after_a_failed_command_counts_once(
 
     assert [one.message_id for one in real_conversations.get("c-1").messages] == ["m-1"]
     assert real_conversations.list(sort_by="messageCount").total == 1
-    assert real_redis.zscore(keys.index_key("messageCount"), "c-1") == 1
+    assert real_redis.zscore(index_key("messageCount"), "c-1") == 1
 
 
 @pytest.mark.parametrize("denied", COMMANDS)

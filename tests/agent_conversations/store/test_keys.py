@@ -20,14 +20,12 @@ def test_record_keys_are_the_documented_ones() -> None:
 
 
 def test_index_keys_are_the_documented_ones() -> None:
-    fields = [keys.index_key(field) for field in ("createdAt", "lastAccessedAt", "messageCount")]
-
-    assert fields == [
+    assert keys.SORT_FIELDS == ("createdAt", "lastAccessedAt", "messageCount")
+    assert keys.INDEX_KEYS == [
         "{elevenlabs:conversations}:createdAt",
         "{elevenlabs:conversations}:lastAccessedAt",
         "{elevenlabs:conversations}:messageCount",
     ]
-    assert fields == keys.INDEX_KEYS
 
 
 def test_index_keys_of_owners_are_the_documented_ones() -> None:

@@ -7,7 +7,14 @@ from time_machine import Traveller
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import ConversationChanges
-from tests.agent_conversations.store.records import SORT_FIELDS, new, said, server_ms, uses
+from tests.agent_conversations.store.records import (
+    SORT_FIELDS,
+    index_key,
+    new,
+    said,
+    server_ms,
+    uses,
+)
 
 
 def test_every_use_moves_the_last_access_to_now(
@@ -23,7 +30,7 @@ def test_every_use_moves_the_last_access_to_now(
         (found,) = conversations.list().conversations
         assert before <= found.last_accessed_at_ms <= server_ms(raw_redis)
         assert found.created_at_ms == created_at_ms
-        score = raw_redis.zscore(keys.index_key("lastAccessedAt"), "mine")
+        score = raw_redis.zscore(index_key("lastAccessedAt"), "mine")
         assert score == found.last_accessed_at_ms
 
 
@@ -79,4 +86,4 @@ def test_last_access_never_goes_back(
     conversations.update("mine", ConversationChanges(agent_id="a"))
 
     assert conversations.get("mine").last_accessed_at_ms == later
-    assert raw_redis.zscore(keys.index_key("lastAccessedAt"), "mine") == later
+    assert raw_redis.zscore(index_key("lastAccessedAt"), "mine") == later

@@ -18,6 +18,7 @@ from tests.agent_conversations.store.records import (
     LEGACY_RECORD,
     SORT_FIELDS,
     contents,
+    index_key,
     listed_ids,
     new,
     said,
@@ -115,8 +116,8 @@ def test_reading_a_legacy_record_lists_it(
 
     for field in SORT_FIELDS:
         assert set(listed_ids(conversations, sort_by=field)) == {"older", "newer"}
-    assert raw_redis.zscore(keys.index_key("messageCount"), "older") == 3
-    assert raw_redis.zscore(keys.index_key("createdAt"), "older") == 1735689600000
+    assert raw_redis.zscore(index_key("messageCount"), "older") == 3
+    assert raw_redis.zscore(index_key("createdAt"), "older") == 1735689600000
 
 
 def test_legacy_record_from_before_1970_stays_readable(

@@ -20,7 +20,7 @@ from sessions_store.keys import CONVERSATION_PREFIX
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.commands import Command
 from sessions_store.repository import SessionRepository
-from tests.agent_conversations.store.records import new, said
+from tests.agent_conversations.store.records import index_key, new, said
 
 
 def ignore(_: int) -> None:
@@ -44,7 +44,7 @@ def test_index_and_records_are_compared(
     conversations: ConversationRepository, maintenance: ConversationMaintenance, raw_redis: Redis
 ) -> None:
     ids = fill(conversations, 6)
-    raw_redis.zrem(keys.index_key("createdAt"), *ids[:2])
+    raw_redis.zrem(index_key("createdAt"), *ids[:2])
     raw_redis.delete(keys.conversation_key(ids[5]))
     before = index_of(raw_redis)
 

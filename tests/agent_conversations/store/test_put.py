@@ -16,7 +16,14 @@ from agent_conversations.errors import (
 from agent_conversations.store import keys
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.redis.client import StoreClient
-from tests.agent_conversations.store.records import NOW, contents, new, said, write_legacy
+from tests.agent_conversations.store.records import (
+    NOW,
+    contents,
+    index_key,
+    new,
+    said,
+    write_legacy,
+)
 from tests.agent_conversations.store.threads import run_together
 
 TRAPS = [
@@ -45,8 +52,8 @@ def test_put_keeps_bytes_and_index_right(
     assert contents(found) == ["", "a long second"]
     stored = raw_redis.lrange(keys.messages_key("mine"), 0, -1)
     assert message_bytes(raw_redis) == sum(map(len, stored))
-    assert raw_redis.zscore(keys.index_key("messageCount"), "mine") == 2
-    assert raw_redis.zscore(keys.index_key("lastAccessedAt"), "mine")
+    assert raw_redis.zscore(index_key("messageCount"), "mine") == 2
+    assert raw_redis.zscore(index_key("lastAccessedAt"), "mine")
 
 
 @pytest.mark.parametrize("text", TRAPS)
