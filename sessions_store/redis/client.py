@@ -224,7 +224,7 @@ class StoreClient:
                     for start in (("EVALSHA", script.digest), ("EVAL", script.source))
                 )
                 send = partial(send_acknowledged, by_digest, whole, self.write_acks)
-                return self.call(send, key=str(values[0]), repeatable=repeatable)
+                return self.call(send, key=str(values[0]), operation=name, repeatable=repeatable)
 
             def evaluate(client: "redis.Redis") -> Any:
                 try:

@@ -7,16 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sessions_store.errors import StoreUnavailableError
+from sessions_store.redis import circuit_breaker
 from sessions_store.redis.circuit_breaker import OPEN_SECONDS, PATIENCE_SECONDS, CircuitBreaker
 
 
-def test_breaker_refuses_nobody_while_redis_replies() -> None:
+def test_breaker_refuses_nobody_while_redis_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience_seconds = 1.0  # longer than a busy machine leaves a thread without a turn
+    monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", patience_seconds)
     breaker = CircuitBreaker(max_waiting=2)
 
     def call_redis(_: int) -> None:
-        for _ in range(5):
+        for _ in range(3):
             breaker.acquire()
-            time.sleep(PATIENCE_SECONDS / 20)
+            time.sleep(patience_seconds / 20)
             breaker.release()
             breaker.record_reply()
 

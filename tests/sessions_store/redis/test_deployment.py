@@ -279,6 +279,8 @@ def test_write_without_its_replicas_may_have_happened(
     conversations, sessions = ConversationRepository(store), SessionRepository(store)
     append = partial(conversations.append_message, "c-1", said(messageId="m-1"))
     register = partial(sessions.set, "c-1", session())
+    operations: set[str] = set()
+    store.observe = lambda operation, *_: operations.add(operation)
     conversations.create(new("c-1"), idempotency_key="k")
     assert check_server(store, READINESS_KEYS)[0].code == "no_persistence"
 
@@ -292,6 +294,7 @@ def test_write_without_its_replicas_may_have_happened(
     assert append().replayed
     register()
     assert sessions.delete("c-1")
+    assert {"create_conversation", "append_messages", "delete_session"} <= operations
     too_many = StoreClient.from_url(servers.url, write_acks=acks + 1)
     assert "too_few_replicas" in [one.code for one in check_server(too_many, READINESS_KEYS)]
 
