@@ -136,9 +136,9 @@ def measure_live(place: Workplace, bar: Progress, found: Found, seconds: float) 
     """Measure the live process, and unless ``seconds`` is 0, how soon viewers have their frames."""
     place.redis.flushall()
     place.let_processors_go()
-    task = bar.add_task("live", total=2 + (len(live.SITUATIONS) if seconds else 0))
+    task = bar.add_task("live", total=3 + (len(live.SITUATIONS) if seconds else 0))
     with over_http.service(place.url, live=True) as running:
-        for measure in (live.watched_append, live.memory):
+        for measure in (live.watched_append, live.heard_append, live.memory):
             found.ratios.append(measure(running, place))
             bar.update(task, advance=1, description=found.ratios[-1].name)
         if seconds:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sessions_store.keys import changes_channel
 from tests.benchmarks.over_http import Service
 from tests.benchmarks.ratios import Ratio, at_most
-from tests.benchmarks.rounds import compare
+from tests.benchmarks.rounds import Comparison, compare
 from tests.benchmarks.viewers import Arrivals, ViewersError, most_connections, viewers
 from tests.benchmarks.workplace import API, MESSAGE, Workplace
 
@@ -98,16 +99,32 @@ def memory(running: Service, place: Workplace, count: int = IDLE) -> Ratio:
 
 def watched_append(running: Service, place: Workplace) -> Ratio:
     """An append to a conversation with a viewer, over one to a conversation without."""
-    client = Client(running.port)
-    watched, other = place.conversation("watched", 10), place.conversation("unwatched", 10)
-    with viewers(running.live_port, [watched]):
-        found = compare(
-            lambda: client.append(watched),
-            lambda: client.append(other),
-            calls=200,
-            pause_seconds=0.005,
-        )
+    with viewers(running.live_port, [place.conversation("watched", 10)]):
+        found = _compare_appends(running, place, "watched")
     return at_most("append while it is watched, over while it is not, by HTTP", 1.15, found)
+
+
+def heard_append(running: Service, place: Workplace) -> Ratio:
+    """The same where the live process is on another machine, and takes no processor's time of this.
+
+    Thus what watching costs Redis and the API.
+    """
+    place.conversation("heard", 10)
+    with place.redis.pubsub() as elsewhere:  # type: ignore[no-untyped-call]  # redis-py's
+        elsewhere.subscribe(changes_channel("heard"))
+        found = _compare_appends(running, place, "heard")
+    return at_most("the same with the live process on another machine", 1.05, found)
+
+
+def _compare_appends(running: Service, place: Workplace, watched: str) -> Comparison:
+    client = Client(running.port)
+    other = place.conversation("unwatched", 10)
+    return compare(
+        lambda: client.append(watched),
+        lambda: client.append(other),
+        calls=200,
+        pause_seconds=0.005,
+    )
 
 
 def latencies(running: Service, place: Workplace, seconds: float) -> Iterator[Seen]:

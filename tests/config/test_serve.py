@@ -301,6 +301,18 @@ def test_ctrl_c_ends_workers_that_are_not_up_yet(start: Callable[..., Service]) 
     assert "Killing worker" not in service.output.read_text()
 
 
+def test_live_process_leaves_the_processor_to_requests(start: Callable[..., Service]) -> None:
+    service = start().until_up()
+
+    def yielding() -> list[int]:
+        pids = children_of(service.process.pid)
+        return [pid for pid in pids if os.sched_getscheduler(pid) == os.SCHED_BATCH]
+
+    wait_until(yielding)
+    (live,) = yielding()
+    assert b"live" in Path(f"/proc/{live}/cmdline").read_bytes()
+
+
 def test_workers_are_out_of_ctrl_cs_reach(start: Callable[..., Service]) -> None:
     service = start().until_up()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -159,6 +160,10 @@ def _live_address(environment: Environment) -> str:
 
 
 async def _serve_live(address: str) -> None:
+    if sys.platform == "linux":
+        # What is written wakes it up, and it would often take the processor that the response to
+        # the writer needs: decision 11.
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
