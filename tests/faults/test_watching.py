@@ -54,10 +54,10 @@ def test_viewer_that_answers_no_ping_is_dropped(
         silent_viewer(port) as client,
         suppress(ConnectionResetError),
     ):
-        began = time.monotonic()
+        client.settimeout(20)
+        deadline = time.monotonic() + 20
         while client.recv(65536):
-            pass
-        assert time.monotonic() - began < 20
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(
