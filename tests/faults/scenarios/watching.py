@@ -17,6 +17,7 @@ from tests.faults.client import API
 from tests.faults.result import Advance, Result, ignore
 from tests.faults.scenarios.kills import Writer, successor, writing
 from tests.faults.servers import START_SECONDS, Rig
+from tests.waiting import wait_until
 
 QUIET_SECONDS = 20.0
 """Within this time after a fault each viewer has what is stored."""
@@ -127,7 +128,9 @@ def watch(
                 time.sleep(0.3)
                 with fault.cause(rig):
                     time.sleep(fault.seconds if seconds is None else seconds)
-                time.sleep(0.5)
+                # What is written afterwards is told of over connections that were made anew.
+                for writer in writers:
+                    wait_until(partial(_has_written, writer, len(writer.acknowledged) + 5))
             quiet = time.monotonic()
             watching = [_back(loop, rig, fault, viewer, result) for viewer in watching]
             _compare(rig, fault, result, watching, writers)
@@ -138,6 +141,10 @@ def watch(
         result.repeats += 1
         advance()
     return result
+
+
+def _has_written(writer: Writer, count: int) -> bool:
+    return len(writer.acknowledged) >= count or bool(writer.problems)
 
 
 def _back(loop: Loop, rig: Rig, fault: Fault, viewer: Viewer, result: Result) -> Viewer:
