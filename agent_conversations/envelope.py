@@ -24,6 +24,7 @@ from agent_conversations.errors import (
 from sessions_store.errors import (
     CorruptRecordError,
     InvalidRequestError,
+    KeyMissingError,
     NotAcknowledgedError,
     PushConflictError,
     PushNotFoundError,
@@ -68,6 +69,7 @@ ERROR_RESPONSES: Mapping[type[Exception], ErrorResponse] = {
     PreconditionFailedError: ErrorResponse(412, "precondition_failed"),
     UpgradeRequiredError: ErrorResponse(426, "upgrade_required"),
     CorruptRecordError: ErrorResponse(500, "corrupt_record"),
+    KeyMissingError: ErrorResponse(500, "corrupt_record"),
     UnsupportedRecordVersionError: ErrorResponse(500, "corrupt_record"),
     WrongTypeError: INTERNAL,
     FeatureDisabledError: ErrorResponse(503, "feature_disabled"),

@@ -94,7 +94,7 @@ def test_replay_deletes_what_a_backup_brought_back(people: Redis, ledger: Path) 
         people.restore(key, 0, record)
     assert "ada-1" in left()
 
-    assert delete(ledger, replay=True, dry_run=True).split() == ["ada-1", "ada-2"]
+    assert sorted(delete(ledger, replay=True, dry_run=True).split()) == ["ada-1", "ada-2"]
     assert "2 deleted" in delete(ledger, replay=True)
 
     assert left() == {"bob-1", "nobody"}
