@@ -35,10 +35,20 @@ _FIRST_COMMANDS = ("hmget", "zcard", "get", "set", "del", "exists")
 """The commands that scripts, and what is no script, begin with."""
 
 
+_ports = range(20_000, 30_000)  # Linux gives out those from 32,768 on
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port on which nothing listens, and which no outgoing connection will be given."""
+    """Return a port on which nothing listens, and which no outgoing connection will be given.
+
+    Each is given once: nothing may listen yet on one that was given before.
+    """
     while True:
-        port = secrets.choice(range(20_000, 30_000))  # Linux gives out those from 32,768 on
+        port = secrets.choice(_ports)
+        if port in _given_ports:
+            continue
+        _given_ports.add(port)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
