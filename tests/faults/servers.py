@@ -312,6 +312,10 @@ class Service:
         ]
         return found
 
+    def logged(self, text: str) -> int:
+        """Return how often its log has a text."""
+        return (self._folder / "service.log").read_text("utf-8", "replace").count(text)
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return
