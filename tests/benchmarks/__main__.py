@@ -6,7 +6,6 @@
 import argparse
 import os
 import shutil
-import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ def measure_ratios(place: Workplace) -> Iterator[ratios.Ratio]:
         application = django_application(place.url, folder)
         prepare(place)
         yield from ratios.over_others(place, application)
+        yield ratios.access_log(place, application)
         yield from ratios.growth(place)
         yield from ratios.encryption(place)
         yield from ratios.over_the_plain_way(place)
@@ -77,30 +77,6 @@ def measure_memory(running: over_http.Service, case: Case) -> ratios.Ratio:
     return ratios.Ratio(name, after / before, 1.05, True, "KiB", after, before)
 
 
-def measure_access_log(place: Workplace, case: Case) -> ratios.Ratio:
-    """Requests a second with the access log, over those without.
-
-    Several services of each kind: of two that are started alike, one is some percent faster for as
-    long as it runs.
-    """
-    found: list[tuple[float, float]] = []
-    for _ in range(3):
-        with (
-            over_http.service(place.url, log_level="INFO") as logging,
-            over_http.service(place.url) as silent,
-        ):
-            for order in ([logging, silent], [silent, logging]) * 4:
-                per_second = {
-                    running: over_http.drive(running, case, connections=16, seconds=1).per_second
-                    for running in order
-                }
-                found.append((per_second[logging], per_second[silent]))
-    value = statistics.median(one / other for one, other in found)
-    name = "requests a second with the access log, over without"
-    one, other = map(statistics.median, zip(*found, strict=True))
-    return ratios.Ratio(name, value, 0.92, False, "/s", one, other)
-
-
 @dataclass
 class Found:
     """What was measured; ``seen`` is how soon viewers have their frames."""
@@ -120,8 +96,6 @@ def measure_api(place: Workplace, bar: Progress, found: Found, seconds: float) -
     prepare(place)
     place.let_processors_go()
     read = cases(place)[0]
-    found.ratios.append(measure_access_log(place, read))
-    bar.update(task, advance=1)
     with over_http.service(place.url) as running:
         found.ratios.append(measure_memory(running, read))
         bar.update(task, advance=1)

@@ -59,8 +59,8 @@ class Service:
 
 
 @contextmanager
-def service(redis_url: str, *, log_level: str = "WARNING", live: bool = False) -> Iterator[Service]:
-    """Run the API as shipped: with as many workers as cores, its log in a file.
+def service(redis_url: str, *, live: bool = False) -> Iterator[Service]:
+    """Run the API as shipped: with as many workers as cores, without the access log.
 
     Args:
         live: whether with the live process.
@@ -74,7 +74,7 @@ def service(redis_url: str, *, log_level: str = "WARNING", live: bool = False) -
             "PORT": str(port),
             "LIVE_PORT": str(live_port),
             "ELEVENLABS_AGENT_ENABLED": "true",
-            "LOG_LEVEL": log_level,
+            "LOG_LEVEL": "WARNING",
             # wrk appends more to one conversation than people ever say.
             "CONVERSATION_MAX_MESSAGES": "999999999",
         }

@@ -1,6 +1,9 @@
 """The ratios that are kept, each with its target."""
 
+import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +11,7 @@ from cryptography.fernet import Fernet
 
 from agent_conversations.store.repository import ConversationRepository
 from agent_conversations.types import NewConversation
+from config.access_log import AccessLog
 from tests.benchmarks.cases import Case, cases
 from tests.benchmarks.plain_way import PlainConversations
 from tests.benchmarks.rounds import Comparison, compare
@@ -70,6 +74,30 @@ def over_others(place: Workplace, application: Any) -> Iterator[Ratio]:
             case.most_over_ordinary,
             compare(call, call_ordinary, calls=calls),
         )
+
+
+def access_log(place: Workplace, application: Any) -> Ratio:
+    """In-process time of requests with their lines in a file, the thread's part of it included.
+
+    Requests a second tell too little: of two services alike, one has some percent more of them.
+    """
+    path = cases(place)[0].path
+    log = AccessLog()
+    with_log = log.wrap(application)
+
+    def call() -> None:
+        for _ in range(40):
+            request(application, "GET", path)
+
+    def call_logged() -> None:
+        for _ in range(40):
+            request(with_log, "GET", path)
+        log.write()
+
+    with tempfile.TemporaryFile("w") as lines, redirect_stderr(lines):
+        found = compare(call_logged, call, calls=10, rounds=15)
+        assert lines.seek(0, os.SEEK_END)
+    return at_most("40 requests with the access log, over without", 1.08, found)
 
 
 def growth(place: Workplace) -> Iterator[Ratio]:
