@@ -245,38 +245,9 @@ class Hub:
         try:
             while watched.is_stale and watched.viewers:
                 watched.is_stale = False
-                changes, watched.changes = watched.changes, []
-                first = 0 if needs_whole else watched.first_needed()
-                replaced = {change.position for change in changes if change.position is not None}
-                positions = [position for position in replaced if position < first]
-                try:
-                    users = {viewer.user_id for viewer in watched.viewers}
-                    # What one user may not see is not read: how long that takes would tell of it.
-                    only = users.pop() if len(users) == 1 else None
-                    part = await self._in_thread(
-                        self._seen_by(only).find_part,
-                        watched.conversation_id,
-                        first=first,
-                        positions=positions,
-                    )
-                except (StoreUnavailableError, CorruptRecordError) as error:
-                    self._fail(watched, error)
-                    return
-                watched.failed = False
-                watched.version = None
-                if part is None:
-                    missed = {one for one in watched.viewers if only in (None, one.user_id)}
-                    self._send_missing(watched, missed)
-                    continue
-                outcome = Outcome(part, changes)
-                watched.owner = part.conversation.user_id
-                strangers = {one for one in watched.viewers if not one.may_see(watched.owner)}
-                self._send_missing(watched, strangers)
-                watched.version = outcome.version
-                needs_whole = not self._send(watched, outcome)
-                if needs_whole:
-                    watched.is_stale = True
-                    watched.changes = [*changes, *watched.changes]
+                needs_whole = not await self._read_once(watched, whole=needs_whole)
+        except (StoreUnavailableError, CorruptRecordError) as error:
+            self._fail(watched, error)
         except Exception as error:
             _logger.error(
                 "A conversation could not be sent to its viewers",
@@ -289,6 +260,37 @@ class Hub:
             self._loop.call_later(RETRY_SECONDS, self._refresh, watched)
         finally:
             watched.reading = None
+
+    async def _read_once(self, watched: _Watched, *, whole: bool) -> bool:
+        """Read what viewers lack, and send it; return whether it was enough for each of them."""
+        changes, watched.changes = watched.changes, []
+        first = 0 if whole else watched.first_needed()
+        replaced = {change.position for change in changes if change.position is not None}
+        users = {viewer.user_id for viewer in watched.viewers}
+        # What one user may not see is not read: how long that takes would tell of it.
+        only = users.pop() if len(users) == 1 else None
+        part = await self._in_thread(
+            self._seen_by(only).find_part,
+            watched.conversation_id,
+            first=first,
+            positions=[position for position in replaced if position < first],
+        )
+        watched.failed = False
+        watched.version = None
+        if part is None:
+            missed = {one for one in watched.viewers if only in (None, one.user_id)}
+            self._send_missing(watched, missed)
+            return True
+        outcome = Outcome(part, changes)
+        watched.owner = part.conversation.user_id
+        strangers = {one for one in watched.viewers if not one.may_see(watched.owner)}
+        self._send_missing(watched, strangers)
+        watched.version = outcome.version
+        was_enough = self._send(watched, outcome)
+        if not was_enough:
+            watched.is_stale = True
+            watched.changes = [*changes, *watched.changes]
+        return was_enough
 
     def _seen_by(self, user_id: str | None) -> ConversationRepository:
         return self._conversations if user_id is None else self._conversations.of_user(user_id)
