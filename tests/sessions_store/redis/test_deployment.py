@@ -12,12 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 from redis.crc import key_slot
 
 from agent_conversations.store.keys import READINESS_KEYS
 from agent_conversations.store.repository import ConversationRepository
 from sessions_store.errors import NotAcknowledgedError, StoreUnavailableError
-from sessions_store.redis import deadline
+from sessions_store.redis import deadline, sentinel
 from sessions_store.redis.client import StoreClient
 from sessions_store.redis.deployment import without_credentials
 from sessions_store.redis.rate_limit import RateLimiter
@@ -26,6 +27,7 @@ from sessions_store.repository import SessionRepository
 from tests.agent_conversations.store.records import new, said
 from tests.deployments import (
     FAILURE_MS,
+    HOST,
     PATIENCE_MS,
     SERVICE,
     ClusterServers,
@@ -264,6 +266,46 @@ def test_second_sentinel_is_asked_where_the_first_hangs(
 
     with bounded():
         StoreClient.from_url(url).ping()
+
+
+def test_old_primary_that_stays_one_is_left(tmp_path: Path) -> None:
+    # As in a network that is split, or where a failover follows on another before sentinels have
+    # made a replica of the first one's primary.
+    with sentinel_servers(tmp_path, failure_ms=PATIENCE_MS, replicas=1) as several:
+        store = StoreClient.from_url(several.url)
+        old, new = several.primary(), several.servers[1]
+        store.set_many([("SET", "key", "before")])
+        new.client.replicaof("NO", "ONE")
+        for port in several.sentinel_ports:
+            with Redis(port=port, protocol=2) as one:
+                one.sentinel_remove(SERVICE)
+                one.sentinel_monitor(SERVICE, HOST, new.port, 2)
+
+        def is_written_to_new() -> bool:
+            store.set_many([("SET", "key", "after")])
+            return bool(new.client.get("key") == b"after")
+
+        wait_until(is_written_to_new)
+        old.client.delete("key")
+        assert store.get("key") == b"after"
+
+
+def test_primary_is_used_while_no_sentinel_replies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentinel, "RECHECK_SECONDS", 0)
+    monkeypatch.setattr(sentinel, "_PAUSE_FACTOR", 0)
+    with sentinel_servers(tmp_path, failure_ms=PATIENCE_MS, replicas=1) as several:
+        store = StoreClient.from_url(several.url)
+        store.ping()
+        for port in several.sentinel_ports:
+            with socket.create_connection((HOST, port)) as one:
+                one.sendall(b"SHUTDOWN\r\n")
+                assert one.recv(1) == b""
+
+        store.set_many([("SET", "key", "after")])
+
+        assert several.servers[0].client.get("key") == b"after"
 
 
 @pytest.mark.parametrize("kind", ["sentinels", "cluster"])
