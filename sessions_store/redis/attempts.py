@@ -50,8 +50,7 @@ class Attempts:
             return other, PAUSE_SECONDS if failed_before or not other else 0
         if failures.is_full(error, failed_before=failed_before):
             self._go_on_until_late(error)
-            node.give_up_connections()
-            node.breaker.use_fewer_places()
+            node.leave_connections()
             return None, PAUSE_SECONDS
         self._servers.has_failed(error)
         if failed_before or not failures.may_be_sent_again(error, self._repeatable):

@@ -1,9 +1,11 @@
 """The connections of one process to its Redis server."""
 
 import os
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -24,7 +26,7 @@ def connection_options() -> dict[str, Any]:
         "socket_timeout": deadline.COMMAND_TIMEOUT_SECONDS,
         # StoreClient repeats what may be repeated.
         "retry": Retry(NoBackoff(), 0),
-        # RESP2 and no CLIENT SETINFO: a new connection costs no round trips of its own.
+        # RESP2 and no CLIENT SETINFO: they would be round trips of each new connection.
         "protocol": 2,
         "driver_info": None,
     }
@@ -34,11 +36,20 @@ class NotConnectedError(redis.ConnectionError):
     """There is no connection, so nothing was sent. Text and status code are the cause's."""
 
 
+class RefusedError(NotConnectedError):
+    """The server closed a connection as soon as it was made: it has as many as it takes."""
+
+
 class ConnectionPool(redis.ConnectionPool):
     """Lends connections, the last returned first, and opens another where none is idle.
 
-    It does not bound their number: ``CircuitBreaker`` bounds the commands that use them.
+    It does not bound their number: ``CircuitBreaker`` bounds the commands that use them. Each
+    connection first asks whether it is the last that the server takes, and ``on_last`` is called:
+    those that come after it, from other processes, are refused, and nobody but its owner can leave
+    them some.
     """
+
+    on_last: Callable[[], None] | None = None
 
     def reset(self) -> None:
         super().reset()
@@ -73,6 +84,11 @@ class ConnectionPool(redis.ConnectionPool):
             if is_new or not _is_usable(connection):
                 connection.disconnect()
                 connection.connect()
+                if self.on_last and _is_last(connection):
+                    self.on_last()
+        except RefusedError:
+            self.release(connection)
+            raise
         except redis.ConnectionError as error:
             self.release(connection)
             raise NotConnectedError(*error.args, status_code=error.status_code) from error
@@ -103,6 +119,20 @@ class ConnectionPool(redis.ConnectionPool):
         oldest = time.monotonic() - MAX_IDLE_SECONDS
         while self._idle and self._idle[0][0] < oldest:
             self._idle.popleft()[1].disconnect()
+
+
+def _is_last(connection: Any) -> bool:
+    """Return whether the server takes no connection more; ``False`` where it does not say."""
+    try:
+        connection.send_command("INFO", "clients")
+        lines = bytes(connection.read_response()).decode().splitlines()
+    except redis.ConnectionError as error:
+        raise RefusedError(*error.args) from error
+    except redis.ResponseError:  # a user who may not ask
+        return False
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    # Servers before Redis 7 do not tell.
+    return int(found["connected_clients"]) >= int(found.get("maxclients", sys.maxsize))
 
 
 def _is_usable(connection: Any) -> bool:

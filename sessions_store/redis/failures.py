@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from sessions_store.errors import WrongTypeError
-from sessions_store.redis.connections import NotConnectedError
+from sessions_store.redis.connections import NotConnectedError, RefusedError
 
 # Redis has run nothing. (A replica refuses the first write of a script as well.)
 _NOT_DONE = frozenset({"LOADING", "READONLY", "MASTERDOWN", "EXECABORT"})
@@ -29,7 +29,11 @@ def is_full(error: redis.RedisError, *, failed_before: bool) -> bool:
     """Whether the server refused a connection because it has as many as it takes."""
     # It says so, and closes: where we write just after that, nobody reads what it said.
     closed_at_once = failed_before and _broke_while_written(error)
-    return closed_at_once or str(error).startswith("max number of clients")
+    return (
+        closed_at_once
+        or isinstance(error, RefusedError)
+        or str(error).startswith("max number of clients")
+    )
 
 
 def _broke_while_written(error: redis.RedisError) -> bool:

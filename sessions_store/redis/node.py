@@ -5,6 +5,7 @@ from typing import Any
 import redis
 
 from sessions_store.redis.circuit_breaker import CircuitBreaker
+from sessions_store.redis.connections import ConnectionPool
 
 
 class Node:
@@ -18,6 +19,8 @@ class Node:
         self.client = client
         self.breaker = breaker
         self._pool = client.connection_pool
+        if isinstance(self._pool, ConnectionPool):
+            self._pool.on_last = self.leave_connections
 
     @property
     def host(self) -> str:
@@ -37,6 +40,11 @@ class Node:
     def give_up_connections(self) -> None:
         """Where one connection failed, others may: what comes next is sent on a new one."""
         self._pool.disconnect(inuse_connections=False)
+
+    def leave_connections(self) -> None:
+        """Leave half of the connections to others: the server has none for them."""
+        self.give_up_connections()
+        self.breaker.use_fewer_places()
 
     def asking(self) -> "Node":
         """Return the same server, asked for a slot that is on its way to it."""

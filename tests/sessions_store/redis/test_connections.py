@@ -234,6 +234,25 @@ def test_commands_wait_where_the_server_takes_few_connections(
             store.bare(lambda client: client.close())
 
 
+def test_last_connections_are_not_kept_from_another_process(tmp_path: Path) -> None:
+    # Nobody refuses the first one anything: it has as many as it needs, and the server no more.
+    with EmbeddedServer(tmp_path, {"maxclients": "4"}) as server:
+        first, second = (StoreClient.from_url(server.url) for _ in range(2))
+        together = threading.Barrier(4)
+
+        def hold(_: int) -> object:
+            together.wait(10)
+            return first.call(lambda client: client.blpop(["nothing"], 0.3))
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(hold, range(4)))
+
+        deadline.begin()
+        second.ping()
+        deadline.end()
+        first.ping()
+
+
 def test_full_server_is_not_asked_for_ever_without_a_request(tmp_path: Path) -> None:
     with (
         EmbeddedServer(tmp_path, {"maxclients": "1"}) as server,
