@@ -37,7 +37,7 @@ class NotConnectedError(redis.ConnectionError):
 
 
 class RefusedError(NotConnectedError):
-    """The server closed a connection as soon as it was made: it has as many as it takes."""
+    """The server reset a connection as soon as it was made: it has as many as it takes."""
 
 
 class ConnectionPool(redis.ConnectionPool):
@@ -127,12 +127,16 @@ def _is_last(connection: Any) -> bool:
         connection.send_command("INFO", "clients")
         lines = bytes(connection.read_response()).decode().splitlines()
     except redis.ConnectionError as error:
-        raise RefusedError(*error.args) from error
+        # A full server replies so and closes, and the reply is lost where ours is on its way to it.
+        # A proxy whose server is gone reads what it is sent, and then ends the connection.
+        if isinstance(error.__context__, BrokenPipeError | ConnectionResetError):
+            raise RefusedError(*error.args) from error
+        raise
     except redis.ResponseError:  # a user who may not ask
         return False
     found = dict(line.split(":", 1) for line in lines if ":" in line)
-    # Servers before Redis 7 do not tell.
-    return int(found["connected_clients"]) >= int(found.get("maxclients", sys.maxsize))
+    # Servers before Redis 7 and proxies do not tell.
+    return int(found.get("connected_clients", 0)) >= int(found.get("maxclients", sys.maxsize))
 
 
 def _is_usable(connection: Any) -> bool:

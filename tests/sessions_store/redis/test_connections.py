@@ -1,9 +1,11 @@
 """Connections to a Redis that fails over, forgets connections, or takes few of them."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -251,6 +253,30 @@ def test_last_connections_are_not_kept_from_another_process(tmp_path: Path) -> N
         second.ping()
         deadline.end()
         first.ping()
+
+
+def test_proxy_whose_server_is_gone_is_asked_twice() -> None:
+    # It takes what it is sent, and closes: no server that is full would read it.
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        asked: list[bytes] = []
+
+        def take() -> None:
+            with suppress(OSError):  # the end of the test
+                while True:
+                    connection, _ = proxy.accept()
+                    with connection:
+                        asked.append(connection.recv(1024))
+
+        taking = threading.Thread(target=take, daemon=True)
+        taking.start()
+        store = StoreClient.from_url(f"redis://127.0.0.1:{proxy.getsockname()[1]}")
+
+        with pytest.raises(StoreUnavailableError):
+            store.ping()
+
+        assert len(asked) == 2
+        proxy.shutdown(socket.SHUT_RDWR)
+        taking.join()
 
 
 def test_full_server_is_not_asked_for_ever_without_a_request(tmp_path: Path) -> None:
