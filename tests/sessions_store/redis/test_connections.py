@@ -244,7 +244,7 @@ def test_last_connections_are_not_kept_from_another_process(tmp_path: Path) -> N
 
         def hold(_: int) -> object:
             together.wait(10)
-            return first.call(lambda client: client.blpop(["nothing"], 0.3))
+            return first.call(lambda client: client.blpop(["nothing"], 0.1))
 
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(hold, range(4)))
